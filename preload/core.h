@@ -1,0 +1,242 @@
+/* core.h: read second, after the README. What every file of the library shares.
+ *
+ *      host process                                                      files
+ *      malloc free mmap ...          call, return (pyhooks/events.c)
+ *           |                             |
+ *      hook.c -> next allocator      rss.c  resident bytes now
+ *           |                             |
+ *      count.c  per thread           log.c  PREV, NEXT  ----------->  YYMMDD_HHMMSS_PID.log
+ *      maps.c   mapped regions            |
+ *           +-------------+---------------+
+ *                         v
+ *                    life.c  start, fork, exit: the lines on stderr
+ *
+ * Invariants
+ *  - Nothing here allocates with malloc, uses stdio, ends or stops the host, or leaves errno changed.
+ *  - No lock is held while calling the loader, the allocator or Python.
+ *  - No descriptor below the host's reach is kept: see keep.c. Everything is written with system calls (sys.h).
+ *
+ * Locks, in the order in which they may be taken; all are taken in the fork prepare handler (life.c):
+ *    PMT_RANK_LOG  the event log's state       PMT_RANK_MAPS  the table of mapped regions
+ */
+#ifndef PMT_CORE_H
+#define PMT_CORE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PMT_LIKELY(x) __builtin_expect(!!(x), 1)
+#define PMT_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define PMT_SLOW __attribute__((noinline, cold))
+#define PMT_EXPORT __attribute__((visibility("default")))
+#define PMT_PATH_SIZE 4352 /* PATH_MAX and a file name of ours */
+
+/* ---- fmt.c: text without stdio. A full buffer is flushed if it can be, else the text is cut and says so. */
+struct pmt_text {
+    char *start, *at, *end;
+    size_t total;                         /* bytes put so far, flushed ones included */
+    bool (*flush)(struct pmt_text *text); /* empties the buffer; false: no more can be taken */
+    bool is_cut;
+};
+void pmt_text_init(struct pmt_text *text, char *buffer, size_t size);
+void pmt_text_bytes(struct pmt_text *text, const char *bytes, size_t size);
+void pmt_text_string(struct pmt_text *text, const char *string);
+void pmt_text_fill(struct pmt_text *text, char c, size_t count);
+void pmt_text_pad(struct pmt_text *text, size_t field_start, size_t width);
+void pmt_text_unsigned(struct pmt_text *text, uint64_t value);
+void pmt_text_signed(struct pmt_text *text, int64_t value);
+void pmt_text_signed_right(struct pmt_text *text, int64_t value, size_t width);
+void pmt_text_grouped(struct pmt_text *text, int64_t value);
+void pmt_text_mib(struct pmt_text *text, int64_t bytes);
+void pmt_text_seconds(struct pmt_text *text, int64_t ns, int decimals);
+void pmt_text_escaped_byte(struct pmt_text *text, unsigned char byte);
+void pmt_text_name(struct pmt_text *text, const char *bytes, size_t size);
+void pmt_text_codepoint(struct pmt_text *text, uint32_t codepoint);
+void pmt_text_values(struct pmt_text *text, const char *format, va_list *values);
+void pmt_text_format(struct pmt_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *pmt_text_end(struct pmt_text *text);
+const char *pmt_error_name(int error);
+void pmt_utc_stamp(char stamp[14], int64_t unix_seconds);
+
+/* ---- config.c: the options, from the table options.def. Written once, by the constructor. */
+enum { PMT_EVENTS_OFF, PMT_EVENTS_PYTHON, PMT_EVENTS_CALLS, PMT_EVENTS_LINES };
+enum { PMT_SUMMARY_OFF, PMT_SUMMARY_ON, PMT_SUMMARY_AUTO };
+enum { PMT_VERBOSE_SILENT, PMT_VERBOSE_PROBLEMS, PMT_VERBOSE_DECISIONS, PMT_VERBOSE_DEBUG };
+struct pmt_config {
+#define PMT_FIELD_TEXT const char *
+#define PMT_FIELD_WHEN const char *
+#define PMT_FIELD_CHOICE int
+#define PMT_FIELD_FLAG int
+#define PMT_FIELD_COUNT int64_t
+#define PMT_FIELD_SIZE int64_t
+#define OPTION(field, kind, ...) PMT_FIELD_##kind field;
+#define SHORTHAND(...)
+#define INTERNAL(...)
+#include "options.def"
+#undef OPTION
+#undef SHORTHAND
+#undef INTERNAL
+};
+extern struct pmt_config pmt_config;
+void pmt_config_load(char **environment, void (*problem)(const char *line));
+const char *pmt_config_find(char **environment, const char *name);
+
+/* ---- say.c: one line on stderr, "pmt: ...", if stderr is still the one the process was started with. */
+void pmt_say_start(void);
+bool pmt_say_is_terminal(void);
+void pmt_say(int64_t level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void pmt_say_line(const char *line, size_t size);
+
+/* ---- lock.c: a lock that knows its owner, so that a signal handler on the owner's thread is refused, not hung. */
+struct pmt_lock {
+    int owner; /* thread ID, 0: nobody. Atomic. */
+};
+bool pmt_lock_take(struct pmt_lock *lock);
+void pmt_lock_drop(struct pmt_lock *lock);
+void pmt_lock_reset(struct pmt_lock *lock);
+int pmt_thread_id(void);
+void pmt_thread_forget(void);
+
+/* ---- keep.c: descriptors that outlive a call. High, CLOEXEC, and checked to be ours before every use. */
+struct pmt_kept {
+    int fd; /* -1: none */
+    dev_t device;
+    ino_t inode;
+};
+#define PMT_KEPT_NONE                                                                                                  \
+    {                                                                                                                  \
+        .fd = -1                                                                                                       \
+    }
+int pmt_keep_open(struct pmt_kept *kept, const char *path, int flags);
+bool pmt_keep_is_ours(const struct pmt_kept *kept);
+void pmt_keep_close(struct pmt_kept *kept);
+int pmt_read_file(const char *path, char *buffer, size_t size);
+
+/* ---- rss.c: resident bytes of this process. */
+int64_t pmt_rss_now(void);
+int64_t pmt_rss_peak(void);
+void pmt_rss_start(const char *proc_root, const char *replay_path);
+void pmt_rss_forget(void);
+extern int64_t pmt_page_size;
+
+/* ---- count.c: net bytes and blocks of the allocator, per thread, no lock, no shared line. */
+struct pmt_tally {
+    int64_t bytes, blocks; /* written by the owner only; anyone reads */
+    int is_owned;          /* atomic */
+    char pad[44];
+} __attribute__((aligned(64)));
+extern __thread struct pmt_tally *pmt_tally_mine;
+void pmt_count_slow(int64_t bytes, int64_t blocks);
+void pmt_count_start(void);
+void pmt_count_after_fork(void);
+void pmt_count_when_next_called(void (*work)(void));
+void pmt_count_total(int64_t *bytes, int64_t *blocks);
+
+/* One instruction on x86-64, so that a signal handler of the same thread cannot come between load and store. */
+static inline void pmt_add_own(int64_t *cell, int64_t value)
+{
+#ifdef __SANITIZE_THREAD__
+    __atomic_fetch_add(cell, value, __ATOMIC_RELAXED);
+#else
+    __asm__("addq %1, %0" : "+m"(*cell) : "er"(value));
+#endif
+}
+
+static inline void pmt_count(int64_t bytes, int64_t blocks)
+{
+    struct pmt_tally *mine = pmt_tally_mine;
+    if (PMT_UNLIKELY(!mine)) {
+        pmt_count_slow(bytes, blocks);
+        return;
+    }
+    pmt_add_own(&mine->bytes, bytes);
+    pmt_add_own(&mine->blocks, blocks);
+}
+
+/* ---- maps.c: bytes mapped by the program itself, exact under overlaps, partial unmaps and MAP_FIXED. */
+void pmt_maps_add(uintptr_t start, size_t size);
+size_t pmt_maps_remove(uintptr_t start, size_t size);
+void pmt_maps_total(int64_t *bytes, int64_t *regions);
+void pmt_maps_moved_break(int64_t bytes);
+int64_t pmt_maps_break(void);
+extern struct pmt_lock pmt_maps_lock;
+
+/* ---- elf.c: symbols of loaded objects, read from their own tables: no loader lock is waited for, nothing is bound. */
+struct pmt_elf {
+    uintptr_t base, low, high;
+    const void *symbols, *hash, *gnu_hash, *versions;
+    const char *strings;
+    char path[256]; /* "" for the executable */
+};
+bool pmt_elf_find(const char *symbol, struct pmt_elf *object);
+void *pmt_elf_symbol(const struct pmt_elf *object, const char *name);
+uint64_t pmt_elf_load_count(void);
+
+/* ---- log.c: the event log. Protected by pmt_log_lock. */
+enum pmt_what {
+    PMT_CALL,
+    PMT_RETURN,
+    PMT_C_CALL,
+    PMT_C_RETURN,
+    PMT_C_EXCEPT,
+    PMT_LINE,
+    PMT_EXCEPT,
+};
+struct pmt_event;
+/* Names are put only for rows that are written. A held place may be named after the event is over. */
+struct pmt_namer {
+    void (*put_file)(struct pmt_text *text, const void *place);
+    void (*put_function)(struct pmt_text *text, const void *place);
+    void (*hold)(void *place);
+    void (*release)(void *place);
+};
+struct pmt_event {
+    enum pmt_what what;
+    int line;           /* 0: none */
+    int thread;         /* thread ID, 0 for the main thread */
+    void *place;        /* code object */
+    const char *c_name; /* C_ rows: name of the C function; else NULL */
+};
+extern struct pmt_lock pmt_log_lock;
+void pmt_log_start(const struct pmt_namer *namer);
+void pmt_log_event(const struct pmt_event *event);
+void pmt_log_message(const char *text);
+void pmt_log_finish(void);
+void pmt_log_after_fork(void);
+bool pmt_log_is_dead(void);
+const char *pmt_log_file(uint64_t *rows, uint64_t *lost);
+
+/* ---- real.c: the next definition of every interposed function; a pool for calls that come before they are known. */
+#define PMT_POOL_SIZE 65536
+extern char pmt_pool[PMT_POOL_SIZE];
+extern bool pmt_is_glibc_heap;
+bool pmt_real_resolve(void);
+void pmt_real_start(void);
+bool pmt_real_is_bypassed(struct pmt_elf *first);
+void *pmt_pool_take(size_t size, size_t alignment);
+size_t pmt_pool_size(const void *block);
+
+/* ---- life.c: OFF -> ON -> STOPPED. */
+enum pmt_state { PMT_OFF, PMT_ON, PMT_STOPPED };
+extern enum pmt_state pmt_state;
+extern int pmt_pid;
+extern int64_t pmt_start_unix;
+extern char pmt_directory[PMT_PATH_SIZE];
+bool pmt_life_is_forked(void);
+void pmt_life_child(void);
+void pmt_life_end(int status);
+void pmt_life_exec(void);
+extern int pmt_life_quick_exit_status;
+void pmt_life_final_reading(void);
+
+/* ---- pyhooks/: called by life.c and notice.c. */
+enum pmt_found { PMT_FOUND_NONE, PMT_FOUND_UNREADY, PMT_FOUND };
+enum pmt_found pmt_python_look(void);
+extern bool pmt_python_is_found;
+void pmt_python_thread_created(void);
+const char *pmt_python_version(void);
+
+#endif

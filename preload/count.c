@@ -1,0 +1,160 @@
+/* count.c: net bytes and blocks of the allocator.
+ *
+ *    thread 1 -> tally --+
+ *    thread 2 -> tally --+--> pmt_count_total()          tallies live in chunks that are never given back
+ *    gone     -> tally --+
+ *
+ * A tally is a running sum, not a thread's property: a thread that ends leaves its tally with its sums in it, and the
+ * next thread goes on adding to the same one. So a block may be freed by another thread than the one that allocated it,
+ * nothing is ever folded or lost, and 10,000 short threads need as many tallies as there were threads at once. */
+#include "core.h"
+
+#include <pthread.h>
+
+#include "sys.h"
+
+#include "poison.h"
+
+#define CHUNK_TALLIES 63
+
+struct chunk {
+    struct chunk *next; /* atomic; set once */
+    char pad[56];
+    struct pmt_tally tallies[CHUNK_TALLIES];
+};
+
+__thread struct pmt_tally *pmt_tally_mine;
+static __thread struct pmt_tally *spare;        /* mine, set aside so that the next call comes here; see below */
+static __thread void (*work_when_called)(void); /* what that call is to do first */
+static __thread bool is_leaving;                /* the thread's destructors run: its tally is handed on */
+static struct chunk first_chunk;
+static struct pmt_tally shared = {.is_owned = 1}; /* atomic adds: late calls, and when there is no memory for chunks */
+static pthread_key_t thread_end;
+static bool has_thread_end;
+
+static struct pmt_tally *claim_in(struct chunk *chunk)
+{
+    for (int i = 0; i < CHUNK_TALLIES; i++) {
+        int nobody = 0;
+        struct pmt_tally *tally = &chunk->tallies[i];
+        if (!__atomic_load_n(&tally->is_owned, __ATOMIC_RELAXED) &&
+            __atomic_compare_exchange_n(&tally->is_owned, &nobody, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            return tally;
+    }
+    return NULL;
+}
+
+/* The chunk after `chunk`, made if there is none; NULL without memory. */
+static struct chunk *next_chunk(struct chunk *chunk)
+{
+    struct chunk *next = __atomic_load_n(&chunk->next, __ATOMIC_ACQUIRE);
+    if (next)
+        return next;
+    struct chunk *fresh = pmt_sys_pages(sizeof *fresh);
+    if (!fresh)
+        return NULL;
+    if (__atomic_compare_exchange_n(&chunk->next, &next, fresh, false, __ATOMIC_RELEASE, __ATOMIC_ACQUIRE))
+        return fresh;
+    pmt_sys(SYS_munmap, (long)fresh, sizeof *fresh, 0, 0, 0, 0);
+    return next;
+}
+
+static struct pmt_tally *claim_tally(void)
+{
+    for (struct chunk *chunk = &first_chunk; chunk; chunk = next_chunk(chunk)) {
+        struct pmt_tally *tally = claim_in(chunk);
+        if (tally)
+            return tally;
+    }
+    return NULL;
+}
+
+/* Thread-specific data destructor: others may still run after it, and allocate. */
+static void leave_tally(void *tally)
+{
+    is_leaving = true;
+    pmt_tally_mine = NULL;
+    spare = NULL;
+    __atomic_store_n(&((struct pmt_tally *)tally)->is_owned, 0, __ATOMIC_RELEASE);
+}
+
+static void add_shared(int64_t bytes, int64_t blocks)
+{
+    __atomic_fetch_add(&shared.bytes, bytes, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&shared.blocks, blocks, __ATOMIC_RELAXED);
+}
+
+static void claim_mine(void)
+{
+    int error = errno;
+    pmt_tally_mine = claim_tally();
+    if (pmt_tally_mine && has_thread_end)
+        pthread_setspecific(thread_end, pmt_tally_mine);
+    errno = error;
+}
+
+/* The thread has no tally in place: its first call, its last ones, or work is due. */
+PMT_SLOW void pmt_count_slow(int64_t bytes, int64_t blocks)
+{
+    if (spare) {
+        pmt_tally_mine = spare;
+        spare = NULL;
+        pmt_count(bytes, blocks);
+        void (*work)(void) = work_when_called;
+        work_when_called = NULL;
+        if (work)
+            work();
+        return;
+    }
+    if (!is_leaving)
+        claim_mine();
+    if (pmt_tally_mine)
+        pmt_count(bytes, blocks);
+    else
+        add_shared(bytes, blocks);
+}
+
+/* `work` is called once, inside this thread's next call of the allocator, at no cost to any other call. */
+void pmt_count_when_next_called(void (*work)(void))
+{
+    if (!pmt_tally_mine && !spare && !is_leaving)
+        claim_mine();
+    if (!pmt_tally_mine && !spare)
+        return;
+    work_when_called = work;
+    if (pmt_tally_mine)
+        spare = pmt_tally_mine;
+    pmt_tally_mine = NULL;
+}
+
+void pmt_count_start(void)
+{
+    has_thread_end = pthread_key_create(&thread_end, leave_tally) == 0;
+}
+
+/* The other threads are no more; their tallies keep what they counted and may be taken over. */
+void pmt_count_after_fork(void)
+{
+    struct pmt_tally *mine = pmt_tally_mine ? pmt_tally_mine : spare;
+    for (struct chunk *chunk = &first_chunk; chunk; chunk = chunk->next)
+        for (int i = 0; i < CHUNK_TALLIES; i++)
+            chunk->tallies[i].is_owned = &chunk->tallies[i] == mine;
+}
+
+static int64_t read_cell(const int64_t *cell)
+{
+    return __atomic_load_n(cell, __ATOMIC_RELAXED);
+}
+
+/* Exact when no other thread is allocating; else each thread's sum is exact at the moment it is read. */
+void pmt_count_total(int64_t *bytes, int64_t *blocks)
+{
+    *bytes = read_cell(&shared.bytes);
+    *blocks = read_cell(&shared.blocks);
+    struct chunk *chunk = &first_chunk;
+    for (; chunk; chunk = __atomic_load_n(&chunk->next, __ATOMIC_ACQUIRE))
+        for (int i = 0; i < CHUNK_TALLIES; i++) {
+            *bytes += read_cell(&chunk->tallies[i].bytes);
+            *blocks += read_cell(&chunk->tallies[i].blocks);
+        }
+}

@@ -1,0 +1,327 @@
+/* life.c: the library's life in its process.
+ *
+ *    OFF --constructor--> ON --end of the process--> STOPPED        a forked child starts again at ON, with files of
+ * its own
+ *
+ *    end: main returns, exit -> on_exit handler        quick_exit -> at_quick_exit handler
+ *         _exit, _Exit -> notice.c                     signals: no handler; what is written is written
+ *
+ * The on_exit handler is registered before any other, so it is the last to run. */
+#define _GNU_SOURCE
+#include "core.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sys.h"
+
+#include "poison.h"
+
+enum pmt_state pmt_state;
+int pmt_pid;
+int64_t pmt_start_unix;
+char pmt_directory[PMT_PATH_SIZE];
+int pmt_life_quick_exit_status;
+
+static bool is_first; /* the first process of the tree: it alone complains about options and prints the summary */
+static bool is_ended;
+static bool is_directory_default; /* PMT_DIR is ".": file names need no directory before them */
+static char command[256];         /* the arguments, as the summary shows them */
+static int64_t start_monotonic_ns;
+static volatile char *alive; /* a page that the kernel zeroes in every child of fork; NULL on kernels before 4.14 */
+
+static struct reading {
+    bool is_taken;
+    int64_t rss, peak, bytes, blocks, mapped, regions, moved_break;
+} final;
+
+static void report_option(const char *line)
+{
+    if (is_first)
+        pmt_say(PMT_VERBOSE_PROBLEMS, "%s", line);
+}
+
+/* Absolute path of PMT_DIR: the program may change its directory later. */
+static void find_directory(void)
+{
+    struct pmt_text text;
+    char here[PMT_PATH_SIZE];
+    long size = pmt_sys(SYS_getcwd, (long)here, sizeof here, 0, 0, 0, 0);
+    const char *dir = pmt_config.dir;
+    is_directory_default = strcmp(dir, ".") == 0;
+    pmt_text_init(&text, pmt_directory, sizeof pmt_directory - 64);
+    if (dir[0] != '/' && size > 0 && here[0] == '/') {
+        pmt_text_string(&text, strcmp(here, "/") == 0 ? "" : here);
+        if (!is_directory_default)
+            pmt_text_format(&text, "/%s", dir);
+    } else
+        pmt_text_string(&text, dir);
+    if (text.total == 0)
+        pmt_text_string(&text, "/");
+    pmt_text_end(&text);
+}
+
+static void keep_command(int argc, char **argv)
+{
+    struct pmt_text text;
+    pmt_text_init(&text, command, sizeof command - 4);
+    for (int i = 0; i < argc; i++) {
+        if (i)
+            pmt_text_string(&text, " ");
+        pmt_text_name(&text, argv[i], strlen(argv[i]));
+    }
+    bool is_cut = text.is_cut;
+    pmt_text_end(&text);
+    if (is_cut)
+        memcpy(text.at, "...", 4);
+}
+
+/* Adds PMT_ROOT=pid to the environment, so that children know they are not the first. setenv() would allocate. */
+static void mark_environment(char **environment)
+{
+    static char mark[32];
+    struct pmt_text text;
+    size_t count = 0;
+    while (environment[count])
+        count++;
+    char **marked = pmt_sys_pages((count + 2) * sizeof *marked);
+    if (!marked)
+        return;
+    pmt_text_init(&text, mark, sizeof mark);
+    pmt_text_format(&text, "PMT_ROOT=%d", pmt_pid);
+    memcpy(marked, environment, count * sizeof *marked);
+    marked[count] = (char *)(uintptr_t)pmt_text_end(&text);
+    environ = marked;
+}
+
+static bool is_root(const char *root)
+{
+    int64_t pid = 0;
+    while (*root >= '0' && *root <= '9')
+        pid = pid * 10 + (*root++ - '0');
+    return pid == pmt_pid;
+}
+
+static void watch_forks(void)
+{
+    char *page = pmt_sys_pages((size_t)pmt_page_size);
+    if (!page || pmt_sys(SYS_madvise, (long)page, pmt_page_size, MADV_WIPEONFORK, 0, 0, 0) < 0)
+        return;
+    *page = 1;
+    alive = page;
+}
+
+/* Whether this is a child that ran no fork handler (_Fork, raw clone), and has not been told yet. */
+bool pmt_life_is_forked(void)
+{
+    return alive ? !*alive : pmt_sys_getpid() != pmt_pid;
+}
+
+/* ---- fork: all locks are taken before, so that no other thread holds one in the child */
+
+static bool held_log, held_maps; /* Protected by the locks themselves. */
+
+static void before_fork(void)
+{
+    held_log = pmt_lock_take(&pmt_log_lock);
+    held_maps = pmt_lock_take(&pmt_maps_lock);
+}
+
+static void after_fork_parent(void)
+{
+    if (held_maps)
+        pmt_lock_drop(&pmt_maps_lock);
+    if (held_log)
+        pmt_lock_drop(&pmt_log_lock);
+}
+
+/* In a child of fork: other threads, their locks and our files are the parent's. */
+void pmt_life_child(void)
+{
+    if (alive)
+        *alive = 1;
+    pmt_pid = pmt_sys_getpid();
+    pmt_start_unix = pmt_sys_clock_ns(CLOCK_REALTIME) / 1000000000;
+    start_monotonic_ns = pmt_sys_clock_ns(CLOCK_MONOTONIC);
+    is_first = is_ended = false;
+    final.is_taken = false;
+    pmt_thread_forget();
+    pmt_lock_reset(&pmt_maps_lock);
+    pmt_count_after_fork();
+    pmt_rss_forget();
+    pmt_log_after_fork();
+    if (!pmt_config.follow && pmt_state == PMT_ON)
+        pmt_state = PMT_STOPPED;
+}
+
+/* ---- the end */
+
+static struct reading read_now(void)
+{
+    struct reading now = {.is_taken = true};
+    pmt_count_total(&now.bytes, &now.blocks);
+    pmt_maps_total(&now.mapped, &now.regions);
+    now.moved_break = pmt_maps_break();
+    bool is_locked = pmt_lock_take(&pmt_log_lock);
+    now.rss = is_locked ? pmt_rss_now() : -EAGAIN;
+    if (is_locked)
+        pmt_lock_drop(&pmt_log_lock);
+    now.peak = pmt_rss_peak();
+    return now;
+}
+
+/* Called when Python has run its atexit handlers and has not yet torn anything down. */
+void pmt_life_final_reading(void)
+{
+    final = read_now();
+}
+
+static void put_mib_or_unknown(struct pmt_text *text, int64_t bytes)
+{
+    if (bytes < 0)
+        pmt_text_format(text, "unknown (%s)", pmt_error_name((int)bytes));
+    else
+        pmt_text_mib(text, bytes);
+}
+
+static void put_process_line(struct pmt_text *text, int status)
+{
+    const char *python = pmt_python_version();
+    pmt_text_format(text, "pmt: %s  pid %d  %s%s  ", command, pmt_pid, python ? "CPython " : "no Python",
+                    python ? python : "");
+    pmt_text_seconds(text, pmt_sys_clock_ns(CLOCK_MONOTONIC) - start_monotonic_ns, 1);
+    pmt_text_format(text, " s  exit %d\n", status & 0xff);
+}
+
+static void put_memory_lines(struct pmt_text *text)
+{
+    pmt_text_string(text, "pmt: RSS ");
+    put_mib_or_unknown(text, final.rss);
+    pmt_text_string(text, " at exit, peak ");
+    put_mib_or_unknown(text, final.peak);
+    pmt_text_string(text, "\npmt: native live ");
+    pmt_text_mib(text, final.bytes);
+    pmt_text_string(text, " (");
+    pmt_text_grouped(text, final.bytes);
+    pmt_text_string(text, " B in ");
+    pmt_text_grouped(text, final.blocks);
+    pmt_text_string(text, " malloc blocks), mapped ");
+    pmt_text_mib(text, final.mapped);
+    pmt_text_string(text, " in ");
+    pmt_text_grouped(text, final.regions);
+    pmt_text_string(text, " regions, brk ");
+    pmt_text_grouped(text, final.moved_break);
+    pmt_text_string(text, " B\n");
+}
+
+static void put_file_line(struct pmt_text *text)
+{
+    uint64_t rows, lost;
+    const char *path = pmt_log_file(&rows, &lost);
+    if (!path) {
+        pmt_text_format(text, "pmt: wrote nothing%s\n",
+                        lost                                         ? ": the event log could not be written"
+                        : pmt_config.events == PMT_EVENTS_OFF        ? " (--events off)"
+                        : pmt_python_version() && !pmt_log_is_dead() ? ": no Python event came"
+                        : pmt_python_version()                       ? ": RSS cannot be read"
+                                                                     : ": no Python ran in this process");
+        return;
+    }
+    const char *shown = is_directory_default ? strrchr(path, '/') + 1 : path;
+    pmt_text_format(text, "pmt: wrote %s (", shown);
+    pmt_text_grouped(text, (int64_t)rows);
+    pmt_text_string(text, " rows");
+    if (lost) {
+        pmt_text_string(text, ", ");
+        pmt_text_grouped(text, (int64_t)lost);
+        pmt_text_string(text, " more are not in it");
+    }
+    pmt_text_format(text, ")     pmt log %s\n", shown);
+}
+
+static void print_summary(int status)
+{
+    char lines[2 * PMT_PATH_SIZE + 2048];
+    struct pmt_text text;
+    bool is_wanted =
+        pmt_config.summary == PMT_SUMMARY_ON || (pmt_config.summary == PMT_SUMMARY_AUTO && pmt_say_is_terminal());
+    if (!is_first || !is_wanted || pmt_config.verbose == PMT_VERBOSE_SILENT)
+        return;
+    pmt_text_init(&text, lines, sizeof lines);
+    put_process_line(&text, status);
+    put_memory_lines(&text);
+    put_file_line(&text);
+    pmt_say_line(lines, (size_t)(text.at - lines));
+}
+
+/* The process ends with `status`. A child of vfork shares this memory and is not the one that ends. */
+void pmt_life_end(int status)
+{
+    if (pmt_state == PMT_OFF || is_ended || pmt_sys_getpid() != pmt_pid)
+        return;
+    is_ended = true;
+    if (!final.is_taken)
+        final = read_now();
+    pmt_log_finish();
+    print_summary(status);
+    pmt_state = PMT_STOPPED;
+}
+
+/* The process is about to become another program; if that fails, it goes on. */
+void pmt_life_exec(void)
+{
+    if (pmt_state == PMT_ON && pmt_sys_getpid() == pmt_pid)
+        pmt_log_finish();
+}
+
+static void end_by_exit(int status, void *unused)
+{
+    (void)unused;
+    pmt_life_end(status);
+}
+
+static void end_by_quick_exit(void)
+{
+    pmt_life_end(pmt_life_quick_exit_status);
+}
+
+/* ---- the start */
+
+static void begin(char **environment)
+{
+    pmt_start_unix = pmt_sys_clock_ns(CLOCK_REALTIME) / 1000000000;
+    start_monotonic_ns = pmt_sys_clock_ns(CLOCK_MONOTONIC);
+    find_directory();
+    pmt_rss_start(pmt_config_find(environment, "PMT_PROC_ROOT"), pmt_config_find(environment, "PMT_TEST_RSS"));
+    pmt_count_start();
+    watch_forks();
+    pthread_atfork(before_fork, after_fork_parent, pmt_life_child);
+    on_exit(end_by_exit, NULL);
+    at_quick_exit(end_by_quick_exit);
+    pmt_state = PMT_ON;
+    struct pmt_elf first;
+    if (pmt_real_is_bypassed(&first) && is_first)
+        pmt_say(PMT_VERBOSE_PROBLEMS, "malloc is %s: its blocks are not counted",
+                first.path[0] ? first.path : "the program's own");
+    pmt_python_look();
+}
+
+__attribute__((constructor)) static void start(int argc, char **argv, char **environment)
+{
+    int error = errno;
+    pmt_pid = pmt_sys_getpid();
+    const char *root = pmt_config_find(environment, "PMT_ROOT");
+    is_first = !root || is_root(root);
+    pmt_real_start();
+    pmt_say_start();
+    pmt_config_load(environment, report_option);
+    if (pmt_config.enable && (pmt_config.follow || is_first)) {
+        keep_command(argc, argv);
+        if (!root)
+            mark_environment(environment);
+        begin(environment);
+    }
+    errno = error;
+}

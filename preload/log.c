@@ -1,0 +1,453 @@
+/* log.c: the event log (format and rules: EVENT-LOG.md).
+ *
+ *    event -> RSS moved by the threshold? -- no --> kept in `previous`, one slot
+ *                    | yes
+ *                    v
+ *    row_buffer: [PREV: previous] NEXT: event --one pwrite--> YYMMDD_HHMMSS_PID.log
+ *
+ * Every row is in the file, and the file has its true length, as soon as the event is over: no way of dying loses a
+ * row. Rows are written with pwrite, not into a mapping: the pages of a mapping would count in the RSS that is
+ * measured, and a file cut by somebody else would end the host with SIGBUS. All state here is protected by
+ * pmt_log_lock. */
+#include "core.h"
+
+#include <string.h>
+
+#include "sys.h"
+
+#include "poison.h"
+
+#define NAME_SIZE 1024  /* C function names longer than this are cut in a PREV row */
+#define END_RESERVE 512 /* room kept under PMT_LOG_MAX for the closing messages */
+#define STEM_SIZE 64    /* "/YYMMDD_HHMMSS_PID-9999.log" and more */
+#define COLLISIONS_MAX 9999
+
+static const char *const what_names[] = {
+    [PMT_CALL] = "CALL",         [PMT_RETURN] = "RETURN", [PMT_C_CALL] = "C_CALL", [PMT_C_RETURN] = "C_RETURN",
+    [PMT_C_EXCEPT] = "C_EXCEPT", [PMT_LINE] = "LINE",     [PMT_EXCEPT] = "EXCEPT",
+};
+
+struct pmt_lock pmt_log_lock;
+
+/* An event as it was when it happened. */
+struct slot {
+    struct pmt_event event;
+    uint64_t number, since_logged;
+    int64_t rss, rss_change, monotonic_ns;
+    bool is_logged;
+};
+
+static const struct pmt_namer *namer;
+static struct slot previous; /* its place is held, its c_name is NULL or previous_name */
+static char previous_name[NAME_SIZE];
+static uint64_t count, last_logged;              /* events so far; number of the last NEXT */
+static int64_t last_rss, last_logged_rss;        /* bytes, of the last event and of the last NEXT */
+static int64_t stamp_monotonic_ns, stamp_cpu_ns; /* when the CPU clock was last read, and what it said */
+static bool is_stopped;                          /* RSS cannot be read: no events any more */
+
+static struct {
+    struct pmt_kept kept;
+    char path[PMT_PATH_SIZE];
+    int64_t size;            /* bytes of whole rows */
+    uint64_t rows;           /* rows written */
+    uint64_t left_out, lost; /* rows not written: over PMT_LOG_MAX, after a write error */
+    uint64_t reported;       /* of both, those that a MSG row tells of */
+    int error;               /* -errno of the first failed write */
+    bool is_open, is_full;
+} file;
+
+/* ---- the file */
+
+static char row_buffer[16384];
+static int64_t row_start; /* where in the file the buffer's first byte goes */
+static int64_t row_limit; /* size that the file may not pass */
+static int row_error;
+
+/* All of `bytes` at `at`, or -errno. A write over RLIMIT_FSIZE would raise SIGXFSZ, so it is not tried. */
+static int write_at(const char *bytes, size_t size, int64_t at)
+{
+    struct rlimit limit;
+    if (pmt_sys_getrlimit(RLIMIT_FSIZE, &limit) == 0 && (uint64_t)at + size > limit.rlim_cur)
+        return -EFBIG;
+    while (size > 0) {
+        long wrote = pmt_sys_pwrite(file.kept.fd, bytes, size, at);
+        if (wrote == -EINTR)
+            continue;
+        if (wrote <= 0)
+            return wrote < 0 ? (int)wrote : -EIO;
+        bytes += wrote;
+        at += wrote;
+        size -= (size_t)wrote;
+    }
+    return 0;
+}
+
+/* The program may have closed our descriptor, or put a file of its own under its number. */
+static int ensure_ours(void)
+{
+    if (pmt_keep_is_ours(&file.kept))
+        return 0;
+    struct pmt_kept again = PMT_KEPT_NONE;
+    int error = pmt_keep_open(&again, file.path, O_RDWR | O_NOFOLLOW);
+    if (error < 0)
+        return error;
+    if (again.device != file.kept.device || again.inode != file.kept.inode) {
+        pmt_keep_close(&again);
+        return -EBADF;
+    }
+    file.kept = again;
+    return 0;
+}
+
+static bool flush_rows(struct pmt_text *text)
+{
+    size_t size = (size_t)(text->at - text->start);
+    if (row_error == 0 && row_start + (int64_t)size > row_limit)
+        row_error = -EOVERFLOW;
+    if (row_error == 0)
+        row_error = write_at(text->start, size, row_start);
+    row_start += (int64_t)size;
+    text->at = text->start;
+    return row_error == 0;
+}
+
+/* Ends what begin_rows() began. Either all of it is in the file, or none. */
+static int end_rows(struct pmt_text *text)
+{
+    if (!text->is_cut)
+        flush_rows(text);
+    if (row_error == 0)
+        file.size = row_start;
+    else if (row_start > file.size && pmt_keep_is_ours(&file.kept))
+        pmt_sys(SYS_ftruncate, file.kept.fd, file.size, 0, 0, 0, 0);
+    return row_error;
+}
+
+static void begin_rows(struct pmt_text *text, int64_t size_limit)
+{
+    pmt_text_init(text, row_buffer, sizeof row_buffer);
+    text->flush = flush_rows;
+    row_start = file.size;
+    row_limit = size_limit;
+    row_error = ensure_ours();
+}
+
+static void put_left(struct pmt_text *text, const char *string, size_t width)
+{
+    size_t start = text->total;
+    pmt_text_string(text, string);
+    pmt_text_pad(text, start, width);
+}
+
+/* "      %-12s %-6s  %-12s %-8s %-79s #%4s %-32s %12s %12s\n" */
+static void put_header(struct pmt_text *text)
+{
+    put_left(text, "      Event", 6 + 12 + 1);
+    put_left(text, "dEvent", 6 + 2);
+    put_left(text, "Clock", 12 + 1);
+    put_left(text, "What", 8 + 1);
+    put_left(text, "File", 79 + 1);
+    put_left(text, "#line Function", 6 + 32 + 1);
+    pmt_text_string(text, "         RSS         dRSS\n");
+}
+
+/* mkdir -p. An error shows when the file is opened. */
+static void make_directories(char *path)
+{
+    for (char *at = path + 1;; at++) {
+        if (*at != '/' && *at != '\0')
+            continue;
+        char end = *at;
+        *at = '\0';
+        pmt_sys(SYS_mkdirat, AT_FDCWD, (long)path, 0777, 0, 0, 0);
+        *at = end;
+        if (end == '\0')
+            return;
+    }
+}
+
+/* The first free name of YYMMDD_HHMMSS_PID[-N].log. */
+static int create_file(void)
+{
+    char stamp[14];
+    int error = -EEXIST;
+    pmt_utc_stamp(stamp, pmt_start_unix);
+    make_directories(pmt_directory);
+    for (int collision = 0; error == -EEXIST && collision <= COLLISIONS_MAX; collision++) {
+        struct pmt_text path;
+        pmt_text_init(&path, file.path, sizeof file.path);
+        pmt_text_format(&path, "%s/%s_%d", pmt_directory, stamp, pmt_pid);
+        if (collision)
+            pmt_text_format(&path, "-%d", collision);
+        pmt_text_string(&path, ".log");
+        if (path.is_cut)
+            return -ENAMETOOLONG;
+        pmt_text_end(&path);
+        error = pmt_keep_open(&file.kept, file.path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW);
+    }
+    return error;
+}
+
+static void open_file(void)
+{
+    struct pmt_text text;
+    file.is_open = true;
+    file.error = create_file();
+    if (file.error == 0) {
+        begin_rows(&text, pmt_config.log_max);
+        put_header(&text);
+        file.error = end_rows(&text);
+        if (file.error < 0) {
+            pmt_keep_close(&file.kept);
+            pmt_sys(SYS_unlinkat, AT_FDCWD, (long)file.path, 0, 0, 0, 0);
+        }
+    }
+    if (file.error < 0)
+        pmt_say(PMT_VERBOSE_PROBLEMS, "cannot write the event log in %s: %s; events are not logged", pmt_directory,
+                pmt_error_name(file.error));
+    else
+        pmt_say(PMT_VERBOSE_DECISIONS, "event log %s", file.path);
+}
+
+/* ---- rows */
+
+static void put_number_column(struct pmt_text *text, const char *label, uint64_t number, uint64_t since_logged)
+{
+    size_t start;
+    pmt_text_string(text, label);
+    start = text->total;
+    pmt_text_unsigned(text, number);
+    pmt_text_pad(text, start, 12);
+    pmt_text_string(text, " +");
+    start = text->total;
+    pmt_text_unsigned(text, since_logged);
+    pmt_text_pad(text, start, 6);
+    pmt_text_string(text, " ");
+}
+
+static void put_clock(struct pmt_text *text, int64_t cpu_ns)
+{
+    size_t start = text->total;
+    pmt_text_seconds(text, cpu_ns, 6);
+    pmt_text_pad(text, start, 12);
+    pmt_text_string(text, " ");
+}
+
+/* "%-*s" of a name that put() writes; an empty one is "-". */
+static void put_name(struct pmt_text *text, void (*put)(struct pmt_text *, const void *), const void *place,
+                     size_t width)
+{
+    size_t start = text->total;
+    put(text, place);
+    if (text->total == start)
+        pmt_text_string(text, "-");
+    pmt_text_pad(text, start, width);
+}
+
+static void put_c_name(struct pmt_text *text, const void *name)
+{
+    pmt_text_name(text, name, strlen(name));
+}
+
+/* "%-12zu +%-6ld %-12.6f %-8s %-79s #%4d %-32s %12zu %12ld\n" */
+static void put_row(struct pmt_text *text, const char *label, const struct slot *slot, int64_t cpu_ns)
+{
+    const struct pmt_event *event = &slot->event;
+    put_number_column(text, label, slot->number, slot->since_logged);
+    put_clock(text, cpu_ns);
+    put_left(text, what_names[event->what], 8 + 1);
+    put_name(text, namer->put_file, event->place, 79);
+    pmt_text_string(text, " #");
+    pmt_text_signed_right(text, event->line, 4);
+    pmt_text_string(text, " ");
+    if (event->c_name)
+        put_name(text, put_c_name, event->c_name, 32);
+    else
+        put_name(text, namer->put_function, event->place, 32);
+    pmt_text_string(text, " ");
+    pmt_text_signed_right(text, slot->rss, 12);
+    pmt_text_string(text, " ");
+    pmt_text_signed_right(text, slot->rss_change, 12);
+    if (event->thread)
+        pmt_text_format(text, "  thread=%d", event->thread);
+    pmt_text_string(text, "\n");
+}
+
+/* "MSG:  %-12zu +%-6ld %-12.6f # text" under the number of the last event. */
+static int write_message(uint64_t number, const char *words, const char *reason)
+{
+    struct pmt_text text;
+    uint64_t last = count ? count - 1 : 0;
+    begin_rows(&text, pmt_config.log_max);
+    put_number_column(&text, "MSG:  ", last, last - last_logged);
+    put_clock(&text, pmt_sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
+    pmt_text_format(&text, "# %lu %s%s\n", number, words, reason);
+    return end_rows(&text);
+}
+
+/* The CPU clock at the time of `slot`, between the last reading and this one. Reading it at every event would cost more
+ * than the event. */
+static int64_t interpolate_cpu(const struct slot *slot, int64_t monotonic_ns, int64_t cpu_ns)
+{
+    int64_t passed = monotonic_ns - stamp_monotonic_ns, cpu = cpu_ns - stamp_cpu_ns;
+    if (passed <= 0 || stamp_monotonic_ns == 0)
+        return cpu_ns;
+    double share = (double)(slot->monotonic_ns - stamp_monotonic_ns) / (double)passed;
+    share = share < 0 ? 0 : share > 1 ? 1 : share;
+    return stamp_cpu_ns + (int64_t)(share * (double)cpu);
+}
+
+static PMT_SLOW void report_failure(int error)
+{
+    if (error == -EOVERFLOW) {
+        file.is_full = true;
+        write_message((uint64_t)pmt_config.log_max, "bytes are the limit (PMT_LOG_MAX): rows are left out from here",
+                      "");
+        return;
+    }
+    file.error = error;
+    pmt_say(PMT_VERBOSE_PROBLEMS, "cannot write %s: %s; rows are lost from here", file.path, pmt_error_name(error));
+}
+
+/* Writes NEXT, and PREV before it if there is an event between. */
+static void write_rows(struct slot *slot, bool has_previous)
+{
+    struct pmt_text text;
+    uint64_t rows = has_previous ? 2 : 1;
+    if (file.error < 0) {
+        file.lost += rows;
+        return;
+    }
+    if (file.is_full) {
+        file.left_out += rows;
+        return;
+    }
+    int64_t cpu_ns = pmt_sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    begin_rows(&text, pmt_config.log_max - END_RESERVE);
+    if (has_previous)
+        put_row(&text, "PREV: ", &previous, interpolate_cpu(&previous, slot->monotonic_ns, cpu_ns));
+    put_row(&text, "NEXT: ", slot, cpu_ns);
+    stamp_monotonic_ns = slot->monotonic_ns;
+    stamp_cpu_ns = cpu_ns;
+    int error = end_rows(&text);
+    if (error == 0) {
+        file.rows += rows;
+        return;
+    }
+    report_failure(error);
+    *(file.is_full ? &file.left_out : &file.lost) += rows;
+}
+
+static bool is_triggered(int64_t rss)
+{
+    /* Above one page the change is taken since the last NEXT, or slow growth would never show. */
+    int64_t change = rss - (pmt_config.threshold > 1 ? last_logged_rss : last_rss);
+    return count == 0 || (change < 0 ? -change : change) >= pmt_config.threshold * pmt_page_size;
+}
+
+/* `slot` becomes the previous event; returns the place that it held until now. */
+static void *keep_previous(const struct slot *slot)
+{
+    void *old = previous.event.place;
+    const char *name = slot->event.c_name;
+    previous = *slot;
+    if (name) {
+        size_t size = strnlen(name, NAME_SIZE - 1);
+        memcpy(previous_name, name, size);
+        previous_name[size] = '\0';
+        previous.event.c_name = previous_name;
+    }
+    return old;
+}
+
+static void log_locked(struct slot *slot)
+{
+    slot->rss = pmt_rss_now();
+    if (slot->rss < 0) {
+        is_stopped = true;
+        pmt_say(PMT_VERBOSE_PROBLEMS, "cannot read the resident set size: %s; events are not logged",
+                pmt_error_name((int)slot->rss));
+        return;
+    }
+    if (!file.is_open)
+        open_file();
+    slot->number = count;
+    slot->rss_change = slot->rss - last_rss;
+    slot->since_logged = count - last_logged;
+    slot->is_logged = is_triggered(slot->rss);
+    slot->monotonic_ns = pmt_sys_clock_ns(CLOCK_MONOTONIC);
+    if (slot->is_logged) {
+        write_rows(slot, count > 0 && !previous.is_logged);
+        last_logged = count;
+        last_logged_rss = slot->rss;
+    }
+    count++;
+    last_rss = slot->rss;
+}
+
+/* ---- interface */
+
+void pmt_log_start(const struct pmt_namer *names)
+{
+    namer = names;
+}
+
+/* The caller holds the GIL. The place is held until the next event: PREV may still have to name it. */
+void pmt_log_event(const struct pmt_event *event)
+{
+    struct slot slot;
+    if (PMT_UNLIKELY(pmt_life_is_forked()))
+        pmt_life_child();
+    if (is_stopped || !pmt_lock_take(&pmt_log_lock))
+        return;
+    slot.event = *event;
+    namer->hold(event->place);
+    log_locked(&slot);
+    void *old = is_stopped ? event->place : keep_previous(&slot);
+    pmt_lock_drop(&pmt_log_lock);
+    if (old)
+        namer->release(old);
+}
+
+/* At an end of the process or of Python: says in the log what is not in it. Logging may go on afterwards. */
+void pmt_log_finish(void)
+{
+    if (!pmt_lock_take(&pmt_log_lock))
+        return;
+    uint64_t missing = file.left_out + file.lost;
+    if (file.size > 0 && missing > file.reported) {
+        int error = file.left_out ? write_message(file.left_out, "rows were left out", "") : 0;
+        if (file.lost && error == 0)
+            error = write_message(file.lost, "rows were lost: ", pmt_error_name(file.error));
+        file.reported = error == 0 ? missing : file.reported;
+    }
+    pmt_lock_drop(&pmt_log_lock);
+}
+
+/* A child of fork begins at event 0, with a file of its own when it has a row to write. The place held by the copied
+ * `previous` is released at the child's first event, under the GIL. */
+void pmt_log_after_fork(void)
+{
+    pmt_lock_reset(&pmt_log_lock);
+    pmt_keep_close(&file.kept);
+    memset(&file, 0, sizeof file);
+    file.kept.fd = -1;
+    count = last_logged = 0;
+    last_rss = last_logged_rss = 0;
+    stamp_monotonic_ns = stamp_cpu_ns = 0;
+    is_stopped = false;
+}
+
+/* Path of the log, NULL if there is none; its rows, and those that did not get into it. */
+const char *pmt_log_file(uint64_t *rows, uint64_t *lost)
+{
+    *rows = file.rows;
+    *lost = file.lost + file.left_out;
+    return file.is_open && file.size > 0 ? file.path : NULL;
+}
+
+/* Whether logging stopped because RSS cannot be read. */
+bool pmt_log_is_dead(void)
+{
+    return is_stopped;
+}

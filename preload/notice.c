@@ -1,0 +1,112 @@
+/* notice.c: libc functions that are noticed, then jumped to.
+ *
+ *    caller --call--> pmt_dlopen --call--> pmt_notice_dlopen
+ *                          +------jump--> next dlopen, which sees the caller's return address and arguments
+ *
+ * A jump, not a call: dlopen searches the RUNPATH of the object that its return address lies in, and execl's arguments
+ * cannot be passed on from C. The stubs are below, one per NOTICE row of hook.def. */
+#define _GNU_SOURCE
+#include "core.h"
+#include "real.h"
+
+#include <link.h>
+
+#include "sys.h"
+
+/* Registers of the six integer arguments and %rax (vector count of variadic calls) survive the notice; seven pushes and
+ * the return address keep the stack aligned to 16. */
+#define PUSH(register) "push %" #register "\n.cfi_adjust_cfa_offset 8\n"
+#define POP(register) "pop %" #register "\n.cfi_adjust_cfa_offset -8\n"
+#define STUB(name)                                                                                                     \
+    __asm__(".text\n.p2align 4\n.globl pmt_" #name "\n.type pmt_" #name ", @function\n"                                \
+            "pmt_" #name ":\n.cfi_startproc\nendbr64\n" PUSH(rax) PUSH(rdi) PUSH(rsi) PUSH(rdx) PUSH(rcx) PUSH(r8)     \
+                PUSH(r9) "call pmt_notice_" #name "\n" POP(r9) POP(r8) POP(rcx) POP(rdx) POP(rsi) POP(rdi)             \
+                    POP(rax) "jmp *pmt_next_" #name "(%rip)\n.cfi_endproc\n.size pmt_" #name ", . - pmt_" #name "\n");
+
+#define HOOK(...)
+#define NOTICE(name) STUB(name)
+#include "hook.def"
+#undef HOOK
+#undef NOTICE
+
+/* ---- dlopen: may bring a libpython. It can be looked for only after the call, and the jump does not come back here;
+ * so the look happens in the calling thread's next allocations, the first ones of which are dlopen's own. */
+
+#define LOOKS_AFTER_DLOPEN 4096 /* allocations watched at most: dlopen of a loaded object adds nothing to see */
+
+static __thread int looks_left;
+static __thread uint64_t loads_before;
+
+static PMT_SLOW void look_for_python(void)
+{
+    bool is_mapped = pmt_elf_load_count() != loads_before && _r_debug.r_state == RT_CONSISTENT;
+    if (is_mapped && pmt_python_look() != PMT_FOUND_UNREADY)
+        return;
+    if (looks_left > 0) {
+        looks_left--;
+        pmt_count_when_next_called(look_for_python);
+    }
+}
+
+void pmt_notice_dlopen(const char *name, int flags);
+void pmt_notice_dlopen(const char *name, int flags)
+{
+    (void)flags;
+    if (!pmt_real_resolve() || !name || pmt_state != PMT_ON || pmt_python_is_found)
+        return;
+    loads_before = pmt_elf_load_count();
+    looks_left = LOOKS_AFTER_DLOPEN;
+    pmt_count_when_next_called(look_for_python);
+}
+
+void pmt_notice_pthread_create(void);
+void pmt_notice_pthread_create(void)
+{
+    if (pmt_real_resolve() && pmt_state == PMT_ON)
+        pmt_python_thread_created();
+}
+
+/* ---- ends without handlers */
+
+static void notice_end(int status)
+{
+    pmt_real_resolve();
+    pmt_life_end(status);
+}
+
+void pmt_notice__exit(int status);
+void pmt_notice__exit(int status)
+{
+    notice_end(status);
+}
+
+void pmt_notice__Exit(int status);
+void pmt_notice__Exit(int status)
+{
+    notice_end(status);
+}
+
+/* Handlers are still to run; the end comes in pmt_life's own at_quick_exit handler. */
+void pmt_notice_quick_exit(int status);
+void pmt_notice_quick_exit(int status)
+{
+    pmt_real_resolve();
+    pmt_life_quick_exit_status = status;
+}
+
+#define EXEC(name)                                                                                                     \
+    void pmt_notice_##name(void);                                                                                      \
+    void pmt_notice_##name(void)                                                                                       \
+    {                                                                                                                  \
+        pmt_real_resolve();                                                                                            \
+        pmt_life_exec();                                                                                               \
+    }
+EXEC(execve)
+EXEC(execv)
+EXEC(execvp)
+EXEC(execvpe)
+EXEC(fexecve)
+EXEC(execveat)
+EXEC(execl)
+EXEC(execlp)
+EXEC(execle)

@@ -1,0 +1,209 @@
+/* attach.c: finds CPython, waits until it is ready, and starts the rest.
+ *
+ *    constructor, or after dlopen: an object that defines PyImport_Inittab   pmt_python_look()
+ *         the entry of "posix" in that table is made ours
+ *    interpreter start: "posix" is initialised, GIL held                     begin_interpreter()
+ *         functions are resolved, a profile function is set, which waits
+ *    first Python call after the import of site                              pmt_attach_wait()
+ *         atexit handler; events begin. No user code has run
+ *    atexit handlers have run                                                end_interpreter()
+ *         events end; the final reading. Nothing has been torn down
+ *
+ * Only libc names are interposed, never Py*: so it does not matter how the program was linked to CPython. */
+#include "pyhooks.h"
+
+#include <string.h>
+
+#include "poison.h"
+
+#define NEWEST_MINOR 15 /* newer ones get the public API only */
+
+bool pmt_python_is_found;
+
+static struct pmt_elf python; /* the object that holds CPython */
+static PyObject *(*initialise_posix)(void);
+static char version[32]; /* "3.11.7", empty until an interpreter starts */
+static bool is_refused;  /* this CPython is none that pmt can attach to */
+
+enum stage { NONE, STARTING, IMPORTING_SITE, RUNNING, ENDED };
+static enum stage stage;
+
+const char *pmt_python_version(void)
+{
+    return version[0] ? version : NULL;
+}
+
+/* ---- ready? */
+
+static bool flag_is_set(const char *name)
+{
+    PyObject *flags = py.PySys_GetObject("flags");
+    PyObject *flag = flags ? py.PyObject_GetAttrString(flags, name) : NULL;
+    bool is_set = flag && py.PyObject_IsTrue(flag) == 1;
+    if (flag)
+        py.Py_DecRef(flag);
+    return is_set;
+}
+
+static bool has_module(const char *name)
+{
+    PyObject *modules = py.PyImport_GetModuleDict();
+    return modules && py.PyDict_GetItemString(modules, name);
+}
+
+/* sys.__stderr__ is the last object that initialisation makes before it imports site (3.6 says it is initialised all
+ * along). site is done when the outermost frame of its import returns. */
+static enum stage next_stage(PyFrameObject *frame, int what)
+{
+    bool is_call = what == PyTrace_CALL;
+    if (stage == STARTING && (!is_call || !py.Py_IsInitialized() || !py.PySys_GetObject("__stderr__")))
+        return STARTING;
+    if (stage == STARTING)
+        return flag_is_set("no_site") ? RUNNING : IMPORTING_SITE;
+    if (what == PyTrace_RETURN && pmt_pyver_is_outermost(frame) && has_module("site"))
+        return RUNNING;
+    return IMPORTING_SITE;
+}
+
+/* ---- begin and end */
+
+static PyObject *end_interpreter(PyObject *self, PyObject *arguments)
+{
+    (void)self;
+    (void)arguments;
+    pmt_events_stop();
+    stage = ENDED;
+    pmt_life_final_reading();
+    py.Py_IncRef(py._Py_NoneStruct);
+    return py._Py_NoneStruct;
+}
+
+/* Our handler is registered before any of the program's, so it is the last to run. */
+static bool register_end(void)
+{
+    static PyMethodDef method = {"pmt_end", end_interpreter, METH_NOARGS, NULL};
+    PyObject *module = py.PyImport_ImportModule("atexit");
+    PyObject *function = py.PyCFunction_NewEx(&method, NULL, NULL);
+    PyObject *add = module ? py.PyObject_GetAttrString(module, "register") : NULL;
+    PyObject *result = add && function ? py.PyObject_CallFunctionObjArgs(add, function, NULL) : NULL;
+    PyObject *owned[] = {module, function, add, result};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        if (owned[i])
+            py.Py_DecRef(owned[i]);
+    return result != NULL;
+}
+
+static void begin_running(void)
+{
+    if (!pmt_frames_start() || !register_end())
+        pmt_say(PMT_VERBOSE_PROBLEMS, "atexit cannot be used: figures at exit are those after Python's end");
+    pmt_log_start(&pmt_frames_namer);
+}
+
+/* Called at events until it returns true: Python is ready, and this event is the first to be logged. */
+bool pmt_attach_wait(PyFrameObject *frame, int what)
+{
+    PyObject *type, *value, *traceback;
+    if (stage == RUNNING && what == PyTrace_CALL) {
+        py.PyErr_Fetch(&type, &value, &traceback);
+        begin_running();
+        py.PyErr_Restore(type, value, traceback);
+        return true;
+    }
+    if (stage == STARTING || stage == IMPORTING_SITE) {
+        if (what != PyTrace_CALL && what != PyTrace_RETURN)
+            return false;
+        py.PyErr_Fetch(&type, &value, &traceback);
+        stage = next_stage(frame, what);
+        py.PyErr_Restore(type, value, traceback);
+        if (stage == RUNNING && what == PyTrace_CALL)
+            return pmt_attach_wait(frame, what);
+    }
+    return false;
+}
+
+static void refuse(const char *full_version, const char *why)
+{
+    is_refused = true;
+    pmt_say(PMT_VERBOSE_PROBLEMS, "Python %s: %s; no Python events, native accounting only", full_version, why);
+}
+
+/* Resolves the functions; false if this Python cannot be attached to. */
+static bool resolve_python(void)
+{
+    const char *(*get_version)(void) = (const char *(*)(void))pmt_elf_symbol(&python, "Py_GetVersion");
+    const char *full = get_version ? get_version() : "of unknown version";
+    size_t size = strcspn(full, " +");
+    int minor = pmt_pyver_minor(full);
+    memcpy(version, full, size < sizeof version ? size : sizeof version - 1);
+    if (minor < 0)
+        refuse(version, "only CPython 3.6 and later is supported");
+    else if (strstr(full, "free-threading"))
+        refuse(version, "free-threaded builds are not supported");
+    if (is_refused)
+        return false;
+    const char *missing = pmt_pyapi_resolve(&python, minor);
+    if (missing) {
+        refuse(version, missing);
+        return false;
+    }
+    if (minor > NEWEST_MINOR)
+        pmt_say(PMT_VERBOSE_PROBLEMS, "Python %s is newer than this version of pmt knows", version);
+    return true;
+}
+
+/* In place of PyInit_posix: the interpreter is being started. Sub-interpreters come here too, while the first one runs.
+ */
+static PyObject *begin_interpreter(void)
+{
+    PyObject *module = initialise_posix();
+    if (pmt_state != PMT_ON || is_refused || (stage != NONE && stage != ENDED))
+        return module;
+    if (stage == NONE && !resolve_python())
+        return module;
+    PyThreadState *current = pmt_pyver_current_thread();
+    if (!current)
+        return module;
+    stage = STARTING;
+    pmt_pyver_start(pmt_pyver_minor(version), current);
+    pmt_events_start();
+    pmt_say(PMT_VERBOSE_DECISIONS, "CPython %s in %s", version, python.path[0] ? python.path : "the executable");
+    return module;
+}
+
+/* Makes the table's entry of "posix" ours. An entry that is not relocated yet, in the middle of a dlopen, would be
+ * overwritten by the loader. */
+static enum pmt_found take_entry(struct _inittab *entry)
+{
+    for (; entry->name; entry++) {
+        if (strcmp(entry->name, "posix") != 0)
+            continue;
+        if ((uintptr_t)entry->initfunc < python.low || (uintptr_t)entry->initfunc >= python.high)
+            return PMT_FOUND_UNREADY;
+        initialise_posix = entry->initfunc;
+        entry->initfunc = begin_interpreter;
+        return PMT_FOUND;
+    }
+    return PMT_FOUND_NONE;
+}
+
+/* Looks for CPython among the loaded objects. Any thread, no GIL. */
+enum pmt_found pmt_python_look(void)
+{
+    if (pmt_python_is_found)
+        return PMT_FOUND;
+    if (!pmt_elf_find("Py_GetVersion", &python))
+        return PMT_FOUND_NONE;
+    struct _inittab **entries = pmt_elf_symbol(&python, "PyImport_Inittab");
+    if (!entries)
+        return PMT_FOUND_NONE;
+    enum pmt_found found = *entries && (*entries)->name ? take_entry(*entries) : PMT_FOUND_UNREADY;
+    pmt_python_is_found = found == PMT_FOUND;
+    return found;
+}
+
+void pmt_python_thread_created(void)
+{
+    if (stage == RUNNING)
+        pmt_events_thread_created();
+}
