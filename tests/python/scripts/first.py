@@ -1,0 +1,8 @@
+len("first line")
+
+
+def called(text):
+    return text.upper()
+
+
+print(called("output"))

@@ -1,0 +1,13 @@
+#!/bin/sh
+. "$TEST_SRC/run/common"
+try pmt --help
+try pmt --version
+try pmt
+try pmt ''
+try pmt --bogus
+# commands of later versions are unknown, not stubs
+for command in report html rss lines plot diff export top snapshot peak list nonsense; do
+    try pmt $command
+done
+pmt --help >/dev/full
+echo "-> $?"

@@ -1,0 +1,80 @@
+/* lock.c: one owner at a time, a second take by the same thread is refused, a fork can start afresh. */
+#include "unit.h"
+
+#include <pthread.h>
+
+static struct pmt_lock lock;
+static int64_t protected_sum; /* Protected by lock. */
+
+static void *add_under_lock(void *argument)
+{
+    (void)argument;
+    for (int i = 0; i < 20000; i++) {
+        if (!pmt_lock_take(&lock))
+            return argument;
+        protected_sum++;
+        pmt_lock_drop(&lock);
+    }
+    return NULL;
+}
+
+static void one_thread_at_a_time(void **state)
+{
+    pthread_t threads[4];
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, add_under_lock, &lock), 0);
+    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+        void *refused = NULL;
+        pthread_join(threads[i], &refused);
+        assert_null(refused);
+    }
+    assert_int_equal(protected_sum, 20000 * COUNT_OF(threads));
+}
+
+static void the_owner_is_refused_a_second_time(void **state)
+{
+    (void)state;
+    assert_true(pmt_lock_take(&lock));
+    assert_false(pmt_lock_take(&lock));
+    pmt_lock_drop(&lock);
+    assert_true(pmt_lock_take(&lock));
+    pmt_lock_drop(&lock);
+}
+
+static void a_lock_of_a_gone_owner_can_be_reset(void **state)
+{
+    struct pmt_lock orphan = {.owner = 1};
+    (void)state;
+    pmt_lock_reset(&orphan);
+    assert_true(pmt_lock_take(&orphan));
+}
+
+static void *note_thread_id(void *argument)
+{
+    *(int *)argument = pmt_thread_id();
+    return NULL;
+}
+
+static void threads_have_ids_of_their_own(void **state)
+{
+    pthread_t thread;
+    int other = 0, mine = pmt_thread_id();
+    (void)state;
+    pthread_create(&thread, NULL, note_thread_id, &other);
+    pthread_join(thread, NULL);
+    assert_true(mine > 0 && other > 0 && mine != other);
+    pmt_thread_forget();
+    assert_int_equal(pmt_thread_id(), mine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_thread_at_a_time),
+        cmocka_unit_test(the_owner_is_refused_a_second_time),
+        cmocka_unit_test(a_lock_of_a_gone_owner_can_be_reset),
+        cmocka_unit_test(threads_have_ids_of_their_own),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
