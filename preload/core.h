@@ -5,19 +5,22 @@
  *           |                             |
  *      hook.c -> next allocator      rss.c  resident bytes now
  *           |                             |
- *      count.c  per thread           log.c  PREV, NEXT  ----------->  YYMMDD_HHMMSS_PID.log
- *      maps.c   mapped regions            |
+ *      count.c  per thread           log.c  PREV, NEXT  ----------->
+ * YYMMDD_HHMMSS_PID.log maps.c   mapped regions            |
  *           +-------------+---------------+
  *                         v
  *                    life.c  start, fork, exit: the lines on stderr
  *
  * Invariants
- *  - Nothing here allocates with malloc, uses stdio, ends or stops the host, or leaves errno changed.
+ *  - Nothing here allocates with malloc, uses stdio, ends or stops the host, or
+ * leaves errno changed.
  *  - No lock is held while calling the loader, the allocator or Python.
- *  - No descriptor below the host's reach is kept: see keep.c. Everything is written with system calls (sys.h).
+ *  - No descriptor below the host's reach is kept: see keep.c. Everything is
+ * written with system calls (sys.h).
  *
- * Locks, in the order in which they may be taken; all are taken in the fork prepare handler (life.c):
- *    PMT_RANK_LOG  the event log's state       PMT_RANK_MAPS  the table of mapped regions
+ * Locks, in the order in which they may be taken; all are taken in the fork
+ * prepare handler (life.c): pmt_points_lock  MEMPOINTs      pmt_log_lock  the
+ * event log      pmt_maps_lock  mapped regions
  */
 #ifndef PMT_CORE_H
 #define PMT_CORE_H
@@ -34,7 +37,8 @@
 #define PMT_EXPORT __attribute__((visibility("default")))
 #define PMT_PATH_SIZE 4352 /* PATH_MAX and a file name of ours */
 
-/* ---- fmt.c: text without stdio. A full buffer is flushed if it can be, else the text is cut and says so. */
+/* ---- fmt.c: text without stdio. A full buffer is flushed if it can be, else
+ * the text is cut and says so. */
 struct pmt_text {
     char *start, *at, *end;
     size_t total;                         /* bytes put so far, flushed ones included */
@@ -54,6 +58,7 @@ void pmt_text_mib(struct pmt_text *text, int64_t bytes);
 void pmt_text_seconds(struct pmt_text *text, int64_t ns, int decimals);
 void pmt_text_escaped_byte(struct pmt_text *text, unsigned char byte);
 void pmt_text_name(struct pmt_text *text, const char *bytes, size_t size);
+size_t pmt_utf8_put(char *bytes, uint32_t codepoint);
 void pmt_text_codepoint(struct pmt_text *text, uint32_t codepoint);
 void pmt_text_values(struct pmt_text *text, const char *format, va_list *values);
 void pmt_text_format(struct pmt_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -61,7 +66,8 @@ const char *pmt_text_end(struct pmt_text *text);
 const char *pmt_error_name(int error);
 void pmt_utc_stamp(char stamp[14], int64_t unix_seconds);
 
-/* ---- config.c: the options, from the table options.def. Written once, by the constructor. */
+/* ---- config.c: the options, from the table options.def. Written once, by the
+ * constructor. */
 enum { PMT_EVENTS_OFF, PMT_EVENTS_PYTHON, PMT_EVENTS_CALLS, PMT_EVENTS_LINES };
 enum { PMT_SUMMARY_OFF, PMT_SUMMARY_ON, PMT_SUMMARY_AUTO };
 enum { PMT_VERBOSE_SILENT, PMT_VERBOSE_PROBLEMS, PMT_VERBOSE_DECISIONS, PMT_VERBOSE_DEBUG };
@@ -84,13 +90,15 @@ extern struct pmt_config pmt_config;
 void pmt_config_load(char **environment, void (*problem)(const char *line));
 const char *pmt_config_find(char **environment, const char *name);
 
-/* ---- say.c: one line on stderr, "pmt: ...", if stderr is still the one the process was started with. */
+/* ---- say.c: one line on stderr, "pmt: ...", if stderr is still the one the
+ * process was started with. */
 void pmt_say_start(void);
 bool pmt_say_is_terminal(void);
 void pmt_say(int64_t level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void pmt_say_line(const char *line, size_t size);
 
-/* ---- lock.c: a lock that knows its owner, so that a signal handler on the owner's thread is refused, not hung. */
+/* ---- lock.c: a lock that knows its owner, so that a signal handler on the
+ * owner's thread is refused, not hung. */
 struct pmt_lock {
     int owner; /* thread ID, 0: nobody. Atomic. */
 };
@@ -100,7 +108,8 @@ void pmt_lock_reset(struct pmt_lock *lock);
 int pmt_thread_id(void);
 void pmt_thread_forget(void);
 
-/* ---- keep.c: descriptors that outlive a call. High, CLOEXEC, and checked to be ours before every use. */
+/* ---- keep.c: descriptors that outlive a call. High, CLOEXEC, and checked to
+ * be ours before every use. */
 struct pmt_kept {
     int fd; /* -1: none */
     dev_t device;
@@ -117,25 +126,34 @@ int pmt_read_file(const char *path, char *buffer, size_t size);
 
 /* ---- rss.c: resident bytes of this process. */
 int64_t pmt_rss_now(void);
+int64_t pmt_rss_read(void);
 int64_t pmt_rss_peak(void);
 void pmt_rss_start(const char *proc_root, const char *replay_path);
 void pmt_rss_forget(void);
 extern int64_t pmt_page_size;
 
-/* ---- count.c: net bytes and blocks of the allocator, per thread, no lock, no shared line. */
+/* ---- count.c: net bytes and blocks, per thread, no lock, no shared line. A
+ * block belongs to the outermost layer that allocated it: what CPython's
+ * allocators take from malloc counts as Python's, once. */
+enum pmt_owner { PMT_OWNER_NATIVE, PMT_OWNER_PYTHON, PMT_OWNERS };
+struct pmt_net {
+    int64_t bytes, blocks;
+};
 struct pmt_tally {
-    int64_t bytes, blocks; /* written by the owner only; anyone reads */
-    int is_owned;          /* atomic */
-    char pad[44];
+    struct pmt_net net[PMT_OWNERS]; /* written by the owning thread only; anyone reads */
+    int is_owned;                   /* atomic */
+    char pad[28];
 } __attribute__((aligned(64)));
 extern __thread struct pmt_tally *pmt_tally_mine;
-void pmt_count_slow(int64_t bytes, int64_t blocks);
+extern __thread int pmt_inside; /* a layer further out owns what is allocated now */
+void pmt_count_slow(enum pmt_owner owner, int64_t bytes, int64_t blocks);
 void pmt_count_start(void);
 void pmt_count_after_fork(void);
 void pmt_count_when_next_called(void (*work)(void));
-void pmt_count_total(int64_t *bytes, int64_t *blocks);
+struct pmt_net pmt_count_total(enum pmt_owner owner);
 
-/* One instruction on x86-64, so that a signal handler of the same thread cannot come between load and store. */
+/* One instruction on x86-64, so that a signal handler of the same thread cannot
+ * come between load and store. */
 static inline void pmt_add_own(int64_t *cell, int64_t value)
 {
 #ifdef __SANITIZE_THREAD__
@@ -145,18 +163,19 @@ static inline void pmt_add_own(int64_t *cell, int64_t value)
 #endif
 }
 
-static inline void pmt_count(int64_t bytes, int64_t blocks)
+static inline void pmt_count(enum pmt_owner owner, int64_t bytes, int64_t blocks)
 {
     struct pmt_tally *mine = pmt_tally_mine;
     if (PMT_UNLIKELY(!mine)) {
-        pmt_count_slow(bytes, blocks);
+        pmt_count_slow(owner, bytes, blocks);
         return;
     }
-    pmt_add_own(&mine->bytes, bytes);
-    pmt_add_own(&mine->blocks, blocks);
+    pmt_add_own(&mine->net[owner].bytes, bytes);
+    pmt_add_own(&mine->net[owner].blocks, blocks);
 }
 
-/* ---- maps.c: bytes mapped by the program itself, exact under overlaps, partial unmaps and MAP_FIXED. */
+/* ---- maps.c: bytes mapped by the program itself, exact under overlaps,
+ * partial unmaps and MAP_FIXED. */
 void pmt_maps_add(uintptr_t start, size_t size);
 size_t pmt_maps_remove(uintptr_t start, size_t size);
 void pmt_maps_total(int64_t *bytes, int64_t *regions);
@@ -164,7 +183,8 @@ void pmt_maps_moved_break(int64_t bytes);
 int64_t pmt_maps_break(void);
 extern struct pmt_lock pmt_maps_lock;
 
-/* ---- elf.c: symbols of loaded objects, read from their own tables: no loader lock is waited for, nothing is bound. */
+/* ---- elf.c: symbols of loaded objects, read from their own tables: no loader
+ * lock is waited for, nothing is bound. */
 struct pmt_elf {
     uintptr_t base, low, high;
     const void *symbols, *hash, *gnu_hash, *versions;
@@ -186,7 +206,8 @@ enum pmt_what {
     PMT_EXCEPT,
 };
 struct pmt_event;
-/* Names are put only for rows that are written. A held place may be named after the event is over. */
+/* Names are put only for rows that are written. A held place may be named after
+ * the event is over. */
 struct pmt_namer {
     void (*put_file)(struct pmt_text *text, const void *place);
     void (*put_function)(struct pmt_text *text, const void *place);
@@ -204,17 +225,19 @@ extern struct pmt_lock pmt_log_lock;
 void pmt_log_start(const struct pmt_namer *namer);
 void pmt_log_event(const struct pmt_event *event);
 void pmt_log_message(const char *text);
+void pmt_log_mark(const char *label, const char *text, size_t size, int64_t memory);
 void pmt_log_finish(void);
 void pmt_log_after_fork(void);
 bool pmt_log_is_dead(void);
 const char *pmt_log_file(uint64_t *rows, uint64_t *lost);
 
-/* ---- real.c: the next definition of every interposed function; a pool for calls that come before they are known. */
+/* ---- real.c: the next definition of every interposed function; a pool for
+ * calls that come before they are known. */
 #define PMT_POOL_SIZE 65536
 extern char pmt_pool[PMT_POOL_SIZE];
 extern bool pmt_is_glibc_heap;
+extern bool pmt_is_exact;
 bool pmt_real_resolve(void);
-void pmt_real_start(void);
 bool pmt_real_is_bypassed(struct pmt_elf *first);
 void *pmt_pool_take(size_t size, size_t alignment);
 size_t pmt_pool_size(const void *block);
@@ -236,6 +259,11 @@ void pmt_life_final_reading(void);
 enum pmt_found { PMT_FOUND_NONE, PMT_FOUND_UNREADY, PMT_FOUND };
 enum pmt_found pmt_python_look(void);
 extern bool pmt_python_is_found;
+extern bool pmt_python_is_starting; /* found, its `posix` module is not
+                                       initialised yet */
+void pmt_python_start(void);
+void pmt_python_memory_mapped(void);
+extern struct pmt_lock pmt_points_lock;
 void pmt_python_thread_created(void);
 const char *pmt_python_version(void);
 

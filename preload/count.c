@@ -1,12 +1,14 @@
 /* count.c: net bytes and blocks of the allocator.
  *
  *    thread 1 -> tally --+
- *    thread 2 -> tally --+--> pmt_count_total()          tallies live in chunks that are never given back
- *    gone     -> tally --+
+ *    thread 2 -> tally --+--> pmt_count_total()          tallies live in chunks
+ * that are never given back gone     -> tally --+
  *
- * A tally is a running sum, not a thread's property: a thread that ends leaves its tally with its sums in it, and the
- * next thread goes on adding to the same one. So a block may be freed by another thread than the one that allocated it,
- * nothing is ever folded or lost, and 10,000 short threads need as many tallies as there were threads at once. */
+ * A tally is a running sum, not a thread's property: a thread that ends leaves
+ * its tally with its sums in it, and the next thread goes on adding to the same
+ * one. So a block may be freed by another thread than the one that allocated
+ * it, nothing is ever folded or lost, and 10,000 short threads need as many
+ * tallies as there were threads at once. */
 #include "core.h"
 
 #include <pthread.h>
@@ -24,11 +26,13 @@ struct chunk {
 };
 
 __thread struct pmt_tally *pmt_tally_mine;
+__thread int pmt_inside;
 static __thread struct pmt_tally *spare;        /* mine, set aside so that the next call comes here; see below */
 static __thread void (*work_when_called)(void); /* what that call is to do first */
 static __thread bool is_leaving;                /* the thread's destructors run: its tally is handed on */
 static struct chunk first_chunk;
-static struct pmt_tally shared = {.is_owned = 1}; /* atomic adds: late calls, and when there is no memory for chunks */
+static struct pmt_tally shared = {.is_owned = 1}; /* atomic adds: late calls, and when
+                                                     there is no memory for chunks */
 static pthread_key_t thread_end;
 static bool has_thread_end;
 
@@ -69,7 +73,8 @@ static struct pmt_tally *claim_tally(void)
     return NULL;
 }
 
-/* Thread-specific data destructor: others may still run after it, and allocate. */
+/* Thread-specific data destructor: others may still run after it, and allocate.
+ */
 static void leave_tally(void *tally)
 {
     is_leaving = true;
@@ -78,10 +83,10 @@ static void leave_tally(void *tally)
     __atomic_store_n(&((struct pmt_tally *)tally)->is_owned, 0, __ATOMIC_RELEASE);
 }
 
-static void add_shared(int64_t bytes, int64_t blocks)
+static void add_shared(enum pmt_owner owner, int64_t bytes, int64_t blocks)
 {
-    __atomic_fetch_add(&shared.bytes, bytes, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&shared.blocks, blocks, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&shared.net[owner].bytes, bytes, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&shared.net[owner].blocks, blocks, __ATOMIC_RELAXED);
 }
 
 static void claim_mine(void)
@@ -93,13 +98,14 @@ static void claim_mine(void)
     errno = error;
 }
 
-/* The thread has no tally in place: its first call, its last ones, or work is due. */
-PMT_SLOW void pmt_count_slow(int64_t bytes, int64_t blocks)
+/* The thread has no tally in place: its first call, its last ones, or work is
+ * due. */
+PMT_SLOW void pmt_count_slow(enum pmt_owner owner, int64_t bytes, int64_t blocks)
 {
     if (spare) {
         pmt_tally_mine = spare;
         spare = NULL;
-        pmt_count(bytes, blocks);
+        pmt_count(owner, bytes, blocks);
         void (*work)(void) = work_when_called;
         work_when_called = NULL;
         if (work)
@@ -109,12 +115,13 @@ PMT_SLOW void pmt_count_slow(int64_t bytes, int64_t blocks)
     if (!is_leaving)
         claim_mine();
     if (pmt_tally_mine)
-        pmt_count(bytes, blocks);
+        pmt_count(owner, bytes, blocks);
     else
-        add_shared(bytes, blocks);
+        add_shared(owner, bytes, blocks);
 }
 
-/* `work` is called once, inside this thread's next call of the allocator, at no cost to any other call. */
+/* `work` is called once, inside this thread's next call of the allocator, at no
+ * cost to any other call. */
 void pmt_count_when_next_called(void (*work)(void))
 {
     if (!pmt_tally_mine && !spare && !is_leaving)
@@ -132,7 +139,8 @@ void pmt_count_start(void)
     has_thread_end = pthread_key_create(&thread_end, leave_tally) == 0;
 }
 
-/* The other threads are no more; their tallies keep what they counted and may be taken over. */
+/* The other threads are no more; their tallies keep what they counted and may
+ * be taken over. */
 void pmt_count_after_fork(void)
 {
     struct pmt_tally *mine = pmt_tally_mine ? pmt_tally_mine : spare;
@@ -146,15 +154,16 @@ static int64_t read_cell(const int64_t *cell)
     return __atomic_load_n(cell, __ATOMIC_RELAXED);
 }
 
-/* Exact when no other thread is allocating; else each thread's sum is exact at the moment it is read. */
-void pmt_count_total(int64_t *bytes, int64_t *blocks)
+/* Exact when no other thread is allocating; else each thread's sum is exact at
+ * the moment it is read. */
+struct pmt_net pmt_count_total(enum pmt_owner owner)
 {
-    *bytes = read_cell(&shared.bytes);
-    *blocks = read_cell(&shared.blocks);
+    struct pmt_net sum = {read_cell(&shared.net[owner].bytes), read_cell(&shared.net[owner].blocks)};
     struct chunk *chunk = &first_chunk;
     for (; chunk; chunk = __atomic_load_n(&chunk->next, __ATOMIC_ACQUIRE))
         for (int i = 0; i < CHUNK_TALLIES; i++) {
-            *bytes += read_cell(&chunk->tallies[i].bytes);
-            *blocks += read_cell(&chunk->tallies[i].blocks);
+            sum.bytes += read_cell(&chunk->tallies[i].net[owner].bytes);
+            sum.blocks += read_cell(&chunk->tallies[i].net[owner].blocks);
         }
+    return sum;
 }

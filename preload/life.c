@@ -1,12 +1,14 @@
 /* life.c: the library's life in its process.
  *
- *    OFF --constructor--> ON --end of the process--> STOPPED        a forked child starts again at ON, with files of
- * its own
+ *    OFF --constructor--> ON --end of the process--> STOPPED        a forked
+ * child starts again at ON, with files of its own
  *
- *    end: main returns, exit -> on_exit handler        quick_exit -> at_quick_exit handler
- *         _exit, _Exit -> notice.c                     signals: no handler; what is written is written
+ *    end: main returns, exit -> on_exit handler        quick_exit ->
+ * at_quick_exit handler _exit, _Exit -> notice.c                     signals:
+ * no handler; what is written is written
  *
- * The on_exit handler is registered before any other, so it is the last to run. */
+ * The on_exit handler is registered before any other, so it is the last to run.
+ */
 #define _GNU_SOURCE
 #include "core.h"
 
@@ -25,16 +27,20 @@ int64_t pmt_start_unix;
 char pmt_directory[PMT_PATH_SIZE];
 int pmt_life_quick_exit_status;
 
-static bool is_first; /* the first process of the tree: it alone complains about options and prints the summary */
+static bool is_first; /* the first process of the tree: it alone complains about
+                         options and prints the summary */
 static bool is_ended;
-static bool is_directory_default; /* PMT_DIR is ".": file names need no directory before them */
+static bool is_directory_default; /* PMT_DIR is ".": file names need no
+                                     directory before them */
 static char command[256];         /* the arguments, as the summary shows them */
 static int64_t start_monotonic_ns;
-static volatile char *alive; /* a page that the kernel zeroes in every child of fork; NULL on kernels before 4.14 */
+static volatile char *alive; /* a page that the kernel zeroes in every child of
+                                fork; NULL on kernels before 4.14 */
 
 static struct reading {
     bool is_taken;
-    int64_t rss, peak, bytes, blocks, mapped, regions, moved_break;
+    int64_t rss, peak, mapped, regions, moved_break;
+    struct pmt_net native, python;
 } final;
 
 static void report_option(const char *line)
@@ -78,7 +84,8 @@ static void keep_command(int argc, char **argv)
         memcpy(text.at, "...", 4);
 }
 
-/* Adds PMT_ROOT=pid to the environment, so that children know they are not the first. setenv() would allocate. */
+/* Adds PMT_ROOT=pid to the environment, so that children know they are not the
+ * first. setenv() would allocate. */
 static void mark_environment(char **environment)
 {
     static char mark[32];
@@ -113,31 +120,37 @@ static void watch_forks(void)
     alive = page;
 }
 
-/* Whether this is a child that ran no fork handler (_Fork, raw clone), and has not been told yet. */
+/* Whether this is a child that ran no fork handler (_Fork, raw clone), and has
+ * not been told yet. */
 bool pmt_life_is_forked(void)
 {
     return alive ? !*alive : pmt_sys_getpid() != pmt_pid;
 }
 
-/* ---- fork: all locks are taken before, so that no other thread holds one in the child */
+/* ---- fork: all locks are taken before, so that no other thread holds one in
+ * the child */
 
-static bool held_log, held_maps; /* Protected by the locks themselves. */
+static struct {
+    struct pmt_lock *lock;
+    bool is_held; /* protected by the lock itself */
+} locks[] = {{&pmt_points_lock, false}, {&pmt_log_lock, false}, {&pmt_maps_lock, false}};
+#define LOCK_COUNT (sizeof locks / sizeof *locks)
 
 static void before_fork(void)
 {
-    held_log = pmt_lock_take(&pmt_log_lock);
-    held_maps = pmt_lock_take(&pmt_maps_lock);
+    for (size_t i = 0; i < LOCK_COUNT; i++)
+        locks[i].is_held = pmt_lock_take(locks[i].lock);
 }
 
 static void after_fork_parent(void)
 {
-    if (held_maps)
-        pmt_lock_drop(&pmt_maps_lock);
-    if (held_log)
-        pmt_lock_drop(&pmt_log_lock);
+    for (size_t i = LOCK_COUNT; i-- > 0;)
+        if (locks[i].is_held)
+            pmt_lock_drop(locks[i].lock);
 }
 
-/* In a child of fork: other threads, their locks and our files are the parent's. */
+/* In a child of fork: other threads, their locks and our files are the
+ * parent's. */
 void pmt_life_child(void)
 {
     if (alive)
@@ -148,7 +161,8 @@ void pmt_life_child(void)
     is_first = is_ended = false;
     final.is_taken = false;
     pmt_thread_forget();
-    pmt_lock_reset(&pmt_maps_lock);
+    for (size_t i = 0; i < LOCK_COUNT; i++)
+        pmt_lock_reset(locks[i].lock);
     pmt_count_after_fork();
     pmt_rss_forget();
     pmt_log_after_fork();
@@ -161,18 +175,17 @@ void pmt_life_child(void)
 static struct reading read_now(void)
 {
     struct reading now = {.is_taken = true};
-    pmt_count_total(&now.bytes, &now.blocks);
+    now.native = pmt_count_total(PMT_OWNER_NATIVE);
+    now.python = pmt_count_total(PMT_OWNER_PYTHON);
     pmt_maps_total(&now.mapped, &now.regions);
     now.moved_break = pmt_maps_break();
-    bool is_locked = pmt_lock_take(&pmt_log_lock);
-    now.rss = is_locked ? pmt_rss_now() : -EAGAIN;
-    if (is_locked)
-        pmt_lock_drop(&pmt_log_lock);
+    now.rss = pmt_rss_read();
     now.peak = pmt_rss_peak();
     return now;
 }
 
-/* Called when Python has run its atexit handlers and has not yet torn anything down. */
+/* Called when Python has run its atexit handlers and has not yet torn anything
+ * down. */
 void pmt_life_final_reading(void)
 {
     final = read_now();
@@ -195,18 +208,28 @@ static void put_process_line(struct pmt_text *text, int status)
     pmt_text_format(text, " s  exit %d\n", status & 0xff);
 }
 
+static void put_live(struct pmt_text *text, const char *label, const struct pmt_net *net)
+{
+    pmt_text_string(text, label);
+    pmt_text_mib(text, net->bytes);
+    pmt_text_string(text, " (");
+    pmt_text_grouped(text, net->bytes);
+    pmt_text_string(text, " B in ");
+    pmt_text_grouped(text, net->blocks);
+}
+
 static void put_memory_lines(struct pmt_text *text)
 {
     pmt_text_string(text, "pmt: RSS ");
     put_mib_or_unknown(text, final.rss);
     pmt_text_string(text, " at exit, peak ");
     put_mib_or_unknown(text, final.peak);
-    pmt_text_string(text, "\npmt: native live ");
-    pmt_text_mib(text, final.bytes);
-    pmt_text_string(text, " (");
-    pmt_text_grouped(text, final.bytes);
-    pmt_text_string(text, " B in ");
-    pmt_text_grouped(text, final.blocks);
+    pmt_text_string(text, "\n");
+    if (pmt_python_version()) {
+        put_live(text, "pmt: Python live ", &final.python);
+        pmt_text_string(text, " blocks)\n");
+    }
+    put_live(text, "pmt: native live ", &final.native);
     pmt_text_string(text, " malloc blocks), mapped ");
     pmt_text_mib(text, final.mapped);
     pmt_text_string(text, " in ");
@@ -256,7 +279,8 @@ static void print_summary(int status)
     pmt_say_line(lines, (size_t)(text.at - lines));
 }
 
-/* The process ends with `status`. A child of vfork shares this memory and is not the one that ends. */
+/* The process ends with `status`. A child of vfork shares this memory and is
+ * not the one that ends. */
 void pmt_life_end(int status)
 {
     if (pmt_state == PMT_OFF || is_ended || pmt_sys_getpid() != pmt_pid)
@@ -305,7 +329,7 @@ static void begin(char **environment)
     if (pmt_real_is_bypassed(&first) && is_first)
         pmt_say(PMT_VERBOSE_PROBLEMS, "malloc is %s: its blocks are not counted",
                 first.path[0] ? first.path : "the program's own");
-    pmt_python_look();
+    pmt_python_start();
 }
 
 __attribute__((constructor)) static void start(int argc, char **argv, char **environment)
@@ -314,7 +338,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
     pmt_pid = pmt_sys_getpid();
     const char *root = pmt_config_find(environment, "PMT_ROOT");
     is_first = !root || is_root(root);
-    pmt_real_start();
+    pmt_real_resolve();
     pmt_say_start();
     pmt_config_load(environment, report_option);
     if (pmt_config.enable && (pmt_config.follow || is_first)) {

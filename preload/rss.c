@@ -17,7 +17,8 @@ int64_t pmt_page_size = 4096;
 static struct pmt_kept statm = PMT_KEPT_NONE; /* Protected by pmt_log_lock. */
 static char statm_path[PMT_PATH_SIZE], status_path[PMT_PATH_SIZE];
 
-/* Readings given by a test in place of the real ones: text, one number of bytes a line. */
+/* Readings given by a test in place of the real ones: text, one number of bytes
+ * a line. */
 static const char *replay, *replay_end;
 static int64_t replay_last;
 
@@ -90,6 +91,16 @@ int64_t pmt_rss_now(void)
     const char *at = text;
     parse_number(&at, text + got);
     return parse_number(&at, text + got) * pmt_page_size;
+}
+
+/* The same, for callers who hold no lock. */
+int64_t pmt_rss_read(void)
+{
+    if (!pmt_lock_take(&pmt_log_lock))
+        return -EAGAIN;
+    int64_t bytes = pmt_rss_now();
+    pmt_lock_drop(&pmt_log_lock);
+    return bytes;
 }
 
 /* The highest resident bytes so far (VmHWM), or -errno. */
