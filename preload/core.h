@@ -21,6 +21,7 @@
  * Locks, in the order in which they may be taken; all are taken in the fork
  * prepare handler (life.c): pmt_points_lock  MEMPOINTs      pmt_log_lock  the
  * event log      pmt_maps_lock  mapped regions
+ *    pmt_large_lock  large blocks
  */
 #ifndef PMT_CORE_H
 #define PMT_CORE_H
@@ -183,6 +184,9 @@ void pmt_maps_moved_break(int64_t bytes);
 int64_t pmt_maps_break(void);
 extern struct pmt_lock pmt_maps_lock;
 
+/* ---- large.c: blocks of 128 KiB and more; see shadow.h. */
+void pmt_large_start(void);
+
 /* ---- elf.c: symbols of loaded objects, read from their own tables: no loader
  * lock is waited for, nothing is bound. */
 struct pmt_elf {
@@ -263,7 +267,7 @@ extern bool pmt_python_is_starting; /* found, its `posix` module is not
                                        initialised yet */
 void pmt_python_start(void);
 void pmt_python_memory_mapped(void);
-extern struct pmt_lock pmt_points_lock;
+extern struct pmt_lock pmt_points_lock, pmt_large_lock;
 void pmt_python_thread_created(void);
 const char *pmt_python_version(void);
 

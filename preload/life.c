@@ -133,7 +133,7 @@ bool pmt_life_is_forked(void)
 static struct {
     struct pmt_lock *lock;
     bool is_held; /* protected by the lock itself */
-} locks[] = {{&pmt_points_lock, false}, {&pmt_log_lock, false}, {&pmt_maps_lock, false}};
+} locks[] = {{&pmt_points_lock, false}, {&pmt_log_lock, false}, {&pmt_maps_lock, false}, {&pmt_large_lock, false}};
 #define LOCK_COUNT (sizeof locks / sizeof *locks)
 
 static void before_fork(void)
@@ -320,6 +320,7 @@ static void begin(char **environment)
     find_directory();
     pmt_rss_start(pmt_config_find(environment, "PMT_PROC_ROOT"), pmt_config_find(environment, "PMT_TEST_RSS"));
     pmt_count_start();
+    pmt_large_start();
     watch_forks();
     pthread_atfork(before_fork, after_fork_parent, pmt_life_child);
     on_exit(end_by_exit, NULL);

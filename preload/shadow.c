@@ -28,10 +28,15 @@ PMT_SLOW uint32_t *pmt_shadow_new_leaf(uintptr_t address)
     return pmt_shadow_entry((const void *)address);
 }
 
+void pmt_shadow_count_off(const struct pmt_block *block)
+{
+    pmt_count(block->owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, -(int64_t)block->size, -1);
+}
+
 PMT_SLOW void pmt_shadow_forget_stale(const uint32_t *entry)
 {
-    enum pmt_owner owner = *entry & PMT_SHADOW_PYTHON ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE;
-    pmt_count(owner, -(int64_t)pmt_shadow_size(entry), -1);
+    struct pmt_block stale = {pmt_shadow_size(entry), *entry & PMT_SHADOW_PYTHON, true};
+    pmt_shadow_count_off(&stale);
 }
 
 /* A range of heap is unmapped: the table beside it goes too, where it is whole pages. The blocks in it are gone. */

@@ -25,12 +25,26 @@
 #define PMT_SHADOW_PYTHON 0x40000000u
 #define PMT_SHADOW_SIZE_SHIFT 25
 #define PMT_SHADOW_SIZE_MASK 31u
-enum { PMT_SHADOW_SIZE_SMALL_MAX = 16, PMT_SHADOW_SIZE_SECOND = 17, PMT_SHADOW_SIZE_WIDE = 18 };
+enum { PMT_SHADOW_SIZE_SMALL_MAX = 16, PMT_SHADOW_SIZE_SECOND = 17 };
+#define PMT_SHADOW_LARGE ((size_t)128 << 10)
 
 extern uint32_t *pmt_shadow_root[(size_t)1 << (PMT_SHADOW_ADDRESS_BITS - PMT_SHADOW_LEAF_BITS)];
 uint32_t *pmt_shadow_new_leaf(uintptr_t address);
 void pmt_shadow_release(uintptr_t start, size_t size);
 void pmt_shadow_forget_stale(const uint32_t *entry);
+
+/* What is left of a block that was taken out: enough to count it off, or to enter it again. */
+struct pmt_block {
+    size_t size;
+    uint32_t owner;
+    bool is_known;
+};
+void pmt_shadow_count_off(const struct pmt_block *block);
+
+/* large.c */
+extern size_t pmt_large_count;
+bool pmt_large_set(const void *block, size_t size, uint32_t owner);
+struct pmt_block pmt_large_take(const void *block);
 
 /* The entry of the granule at `block`; NULL if there is no leaf yet. */
 static inline uint32_t *pmt_shadow_entry(const void *block)
@@ -46,9 +60,7 @@ static inline uint32_t *pmt_shadow_entry(const void *block)
 static inline size_t pmt_shadow_size(const uint32_t *entry)
 {
     uint32_t code = *entry >> PMT_SHADOW_SIZE_SHIFT & PMT_SHADOW_SIZE_MASK;
-    if (code <= PMT_SHADOW_SIZE_SMALL_MAX)
-        return code;
-    return entry[1] | (code == PMT_SHADOW_SIZE_WIDE ? (size_t)entry[2] << 32 : 0);
+    return code <= PMT_SHADOW_SIZE_SMALL_MAX ? code : entry[1];
 }
 
 /* Enters a block of `size` requested bytes. False: it cannot be entered, and
@@ -56,6 +68,8 @@ static inline size_t pmt_shadow_size(const uint32_t *entry)
  * whose free nobody showed us; its bytes are taken off. */
 static inline bool pmt_shadow_set(const void *block, size_t size, uint32_t owner)
 {
+    if (PMT_UNLIKELY(size >= PMT_SHADOW_LARGE))
+        return pmt_large_set(block, size, owner);
     uint32_t *entry = pmt_shadow_entry(block);
     if (PMT_UNLIKELY(!entry && !(entry = pmt_shadow_new_leaf((uintptr_t)block))))
         return false;
@@ -67,30 +81,21 @@ static inline bool pmt_shadow_set(const void *block, size_t size, uint32_t owner
         *entry = PMT_SHADOW_START | owner | (uint32_t)size << PMT_SHADOW_SIZE_SHIFT;
         return true;
     }
-    bool is_wide = PMT_UNLIKELY(size >> 32);
-    *entry = PMT_SHADOW_START | owner |
-             (uint32_t)(is_wide ? PMT_SHADOW_SIZE_WIDE : PMT_SHADOW_SIZE_SECOND) << PMT_SHADOW_SIZE_SHIFT;
+    *entry = PMT_SHADOW_START | owner | (uint32_t)PMT_SHADOW_SIZE_SECOND << PMT_SHADOW_SIZE_SHIFT;
     entry[1] = (uint32_t)size;
-    if (is_wide)
-        entry[2] = (uint32_t)(size >> 32);
     return true;
 }
-
-/* What is left of a block that was taken out: enough to count it off, or to
- * enter it again. */
-struct pmt_block {
-    size_t size;
-    uint32_t owner;
-    bool is_known;
-};
 
 /* Takes a block out, before it is freed: afterwards its address may be another
  * thread's. */
 static inline struct pmt_block pmt_shadow_take(const void *block)
 {
     uint32_t *entry = pmt_shadow_entry(block);
-    if (PMT_UNLIKELY(!entry || !(*entry & PMT_SHADOW_START)))
+    if (PMT_UNLIKELY(!entry || !(*entry & PMT_SHADOW_START))) {
+        if (__atomic_load_n(&pmt_large_count, __ATOMIC_RELAXED))
+            return pmt_large_take(block);
         return (struct pmt_block){0, 0, false};
+    }
     struct pmt_block known = {pmt_shadow_size(entry), *entry & PMT_SHADOW_PYTHON, true};
     *entry = 0;
     return known;
