@@ -1,8 +1,6 @@
-/* config.c: the options of a run, read from the environment by the table
- * options.def.
+/* config.c: the options of a run, read from the environment by the table options.def.
  *
- *    PMT_X=value -> row of the table -> check by the row's kind -> field of
- * pmt_config, or one line and the default
+ *    PMT_X=value -> row of the table -> check by the row's kind -> field of pmt_config, or one line and the default
  */
 #include "core.h"
 
@@ -45,8 +43,7 @@ static const char *const internal_names[] = {
 #define ROW_COUNT (sizeof rows / sizeof *rows)
 #define INTERNAL_COUNT (sizeof internal_names / sizeof *internal_names)
 
-/* A whole number with an optional K, M or G (1024 each); false if it is not all
- * of `text` or overflows. */
+/* A whole number with an optional K, M or G (1024 each); false if it is not all of `text` or overflows. */
 static bool parse_number(const char *text, size_t size, bool has_suffix, int64_t *value)
 {
     int64_t number = 0;
@@ -222,9 +219,8 @@ const char *pmt_config_find(char **environment, const char *name)
     return NULL;
 }
 
-/* Defaults, then every PMT_* of `environment`. Values point into it. `problem`
- * gets a line for each bad value and each unknown name. PMT_VERBOSE is read
- * first, since it decides what is said about the others. */
+/* Defaults, then every PMT_* of `environment`. Values point into it. `problem` gets a line for each bad value and each
+ * unknown name. PMT_VERBOSE is read first, since it decides what is said about the others. */
 void pmt_config_load(char **environment, void (*problem)(const char *line))
 {
     for (size_t i = 0; i < ROW_COUNT; i++)

@@ -1,28 +1,27 @@
 /* core.h: read second, after the README. What every file of the library shares.
  *
- *      host process                                                      files
- *      malloc free mmap ...          call, return (pyhooks/events.c)
- *           |                             |
- *      hook.c -> next allocator      rss.c  resident bytes now
- *           |                             |
- *      count.c  per thread           log.c  PREV, NEXT  ----------->
- * YYMMDD_HHMMSS_PID.log maps.c   mapped regions            |
- *           +-------------+---------------+
- *                         v
- *                    life.c  start, fork, exit: the lines on stderr
+ *      host process                                                          files
+ *      malloc free mmap ...     PyMem, PyObject domains     call, return
+ *           |                          |                         |
+ *      hook.c -> next           pyhooks/domains.c         pyhooks/events.c
+ *           |                          |                         |
+ *           +-----------+--------------+                  rss.c  resident bytes now
+ *                       v                                        |
+ *      shadow.h  size and owner of each live block        log.c  PREV, NEXT  ------>  YYMMDD_HHMMSS_PID.log
+ *      count.c   net bytes and blocks, per thread                |
+ *      maps.c    mapped regions                                  |
+ *                       +-----------------------+----------------+
+ *                                               v
+ *                                          life.c  start, fork, exit: the lines on stderr
  *
  * Invariants
- *  - Nothing here allocates with malloc, uses stdio, ends or stops the host, or
- * leaves errno changed.
+ *  - Nothing here allocates with malloc, uses stdio, ends or stops the host, or leaves errno changed.
  *  - No lock is held while calling the loader, the allocator or Python.
- *  - No descriptor below the host's reach is kept: see keep.c. Everything is
- * written with system calls (sys.h).
+ *  - Descriptors that are kept are high, close on exec, and checked before use: keep.c. All I/O is system calls: sys.h.
  *
- * Locks, in the order in which they may be taken; all are taken in the fork
- * prepare handler (life.c): pmt_points_lock  MEMPOINTs      pmt_log_lock  the
- * event log      pmt_maps_lock  mapped regions
- *    pmt_large_lock  large blocks
- */
+ * Locks, in the order in which they may be taken; all are taken in the fork prepare handler (life.c):
+ *    pmt_points_lock  MEMPOINTs    pmt_log_lock  the event log    pmt_maps_lock  mapped regions
+ *    pmt_large_lock  large blocks */
 #ifndef PMT_CORE_H
 #define PMT_CORE_H
 
@@ -38,8 +37,7 @@
 #define PMT_EXPORT __attribute__((visibility("default")))
 #define PMT_PATH_SIZE 4352 /* PATH_MAX and a file name of ours */
 
-/* ---- fmt.c: text without stdio. A full buffer is flushed if it can be, else
- * the text is cut and says so. */
+/* ---- fmt.c: text without stdio. A full buffer is flushed if it can be, else the text is cut and says so. */
 struct pmt_text {
     char *start, *at, *end;
     size_t total;                         /* bytes put so far, flushed ones included */
@@ -67,8 +65,7 @@ const char *pmt_text_end(struct pmt_text *text);
 const char *pmt_error_name(int error);
 void pmt_utc_stamp(char stamp[14], int64_t unix_seconds);
 
-/* ---- config.c: the options, from the table options.def. Written once, by the
- * constructor. */
+/* ---- config.c: the options, from the table options.def. Written once, by the constructor. */
 enum { PMT_EVENTS_OFF, PMT_EVENTS_PYTHON, PMT_EVENTS_CALLS, PMT_EVENTS_LINES };
 enum { PMT_SUMMARY_OFF, PMT_SUMMARY_ON, PMT_SUMMARY_AUTO };
 enum { PMT_VERBOSE_SILENT, PMT_VERBOSE_PROBLEMS, PMT_VERBOSE_DECISIONS, PMT_VERBOSE_DEBUG };
@@ -91,15 +88,13 @@ extern struct pmt_config pmt_config;
 void pmt_config_load(char **environment, void (*problem)(const char *line));
 const char *pmt_config_find(char **environment, const char *name);
 
-/* ---- say.c: one line on stderr, "pmt: ...", if stderr is still the one the
- * process was started with. */
+/* ---- say.c: one line on stderr, "pmt: ...", if stderr is still the one the process was started with. */
 void pmt_say_start(void);
 bool pmt_say_is_terminal(void);
 void pmt_say(int64_t level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void pmt_say_line(const char *line, size_t size);
 
-/* ---- lock.c: a lock that knows its owner, so that a signal handler on the
- * owner's thread is refused, not hung. */
+/* ---- lock.c: a lock that knows its owner, so that a signal handler on the owner's thread is refused, not hung. */
 struct pmt_lock {
     int owner; /* thread ID, 0: nobody. Atomic. */
 };
@@ -109,8 +104,7 @@ void pmt_lock_reset(struct pmt_lock *lock);
 int pmt_thread_id(void);
 void pmt_thread_forget(void);
 
-/* ---- keep.c: descriptors that outlive a call. High, CLOEXEC, and checked to
- * be ours before every use. */
+/* ---- keep.c: descriptors that outlive a call. High, CLOEXEC, and checked to be ours before every use. */
 struct pmt_kept {
     int fd; /* -1: none */
     dev_t device;
@@ -133,9 +127,8 @@ void pmt_rss_start(const char *proc_root, const char *replay_path);
 void pmt_rss_forget(void);
 extern int64_t pmt_page_size;
 
-/* ---- count.c: net bytes and blocks, per thread, no lock, no shared line. A
- * block belongs to the outermost layer that allocated it: what CPython's
- * allocators take from malloc counts as Python's, once. */
+/* ---- count.c: net bytes and blocks, per thread, no lock, no shared line. A block belongs to the outermost layer that
+ * allocated it: what CPython's allocators take from malloc counts as Python's, once. */
 enum pmt_owner { PMT_OWNER_NATIVE, PMT_OWNER_PYTHON, PMT_OWNERS };
 struct pmt_net {
     int64_t bytes, blocks;
@@ -153,8 +146,7 @@ void pmt_count_after_fork(void);
 void pmt_count_when_next_called(void (*work)(void));
 struct pmt_net pmt_count_total(enum pmt_owner owner);
 
-/* One instruction on x86-64, so that a signal handler of the same thread cannot
- * come between load and store. */
+/* One instruction on x86-64, so that a signal handler of the same thread cannot come between load and store. */
 static inline void pmt_add_own(int64_t *cell, int64_t value)
 {
 #ifdef __SANITIZE_THREAD__
@@ -175,8 +167,7 @@ static inline void pmt_count(enum pmt_owner owner, int64_t bytes, int64_t blocks
     pmt_add_own(&mine->net[owner].blocks, blocks);
 }
 
-/* ---- maps.c: bytes mapped by the program itself, exact under overlaps,
- * partial unmaps and MAP_FIXED. */
+/* ---- maps.c: bytes mapped by the program itself, exact under overlaps, partial unmaps and MAP_FIXED. */
 void pmt_maps_add(uintptr_t start, size_t size);
 size_t pmt_maps_remove(uintptr_t start, size_t size);
 void pmt_maps_total(int64_t *bytes, int64_t *regions);
@@ -187,8 +178,7 @@ extern struct pmt_lock pmt_maps_lock;
 /* ---- large.c: blocks of 128 KiB and more; see shadow.h. */
 void pmt_large_start(void);
 
-/* ---- elf.c: symbols of loaded objects, read from their own tables: no loader
- * lock is waited for, nothing is bound. */
+/* ---- elf.c: symbols of loaded objects, read from their own tables: no loader lock is waited for, nothing is bound. */
 struct pmt_elf {
     uintptr_t base, low, high;
     const void *symbols, *hash, *gnu_hash, *versions;
@@ -210,8 +200,7 @@ enum pmt_what {
     PMT_EXCEPT,
 };
 struct pmt_event;
-/* Names are put only for rows that are written. A held place may be named after
- * the event is over. */
+/* Names are put only for rows that are written. A held place may be named after the event is over. */
 struct pmt_namer {
     void (*put_file)(struct pmt_text *text, const void *place);
     void (*put_function)(struct pmt_text *text, const void *place);
@@ -235,8 +224,7 @@ void pmt_log_after_fork(void);
 bool pmt_log_is_dead(void);
 const char *pmt_log_file(uint64_t *rows, uint64_t *lost);
 
-/* ---- real.c: the next definition of every interposed function; a pool for
- * calls that come before they are known. */
+/* ---- real.c: the next definition of every interposed function; a pool for calls that come before they are known. */
 #define PMT_POOL_SIZE 65536
 extern char pmt_pool[PMT_POOL_SIZE];
 extern bool pmt_is_glibc_heap;

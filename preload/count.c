@@ -1,14 +1,12 @@
 /* count.c: net bytes and blocks of the allocator.
  *
  *    thread 1 -> tally --+
- *    thread 2 -> tally --+--> pmt_count_total()          tallies live in chunks
- * that are never given back gone     -> tally --+
+ *    thread 2 -> tally --+--> pmt_count_total()          tallies live in chunks that are never given back
+ *    gone     -> tally --+
  *
- * A tally is a running sum, not a thread's property: a thread that ends leaves
- * its tally with its sums in it, and the next thread goes on adding to the same
- * one. So a block may be freed by another thread than the one that allocated
- * it, nothing is ever folded or lost, and 10,000 short threads need as many
- * tallies as there were threads at once. */
+ * A tally is a running sum, not a thread's property: a thread that ends leaves its tally with its sums in it, and the
+ * next thread goes on adding to the same one. So a block may be freed by another thread than the one that allocated it,
+ * nothing is ever folded or lost, and 10,000 short threads need as many tallies as there were threads at once. */
 #include "core.h"
 
 #include <pthread.h>
@@ -31,8 +29,7 @@ static __thread struct pmt_tally *spare;        /* mine, set aside so that the n
 static __thread void (*work_when_called)(void); /* what that call is to do first */
 static __thread bool is_leaving;                /* the thread's destructors run: its tally is handed on */
 static struct chunk first_chunk;
-static struct pmt_tally shared = {.is_owned = 1}; /* atomic adds: late calls, and when
-                                                     there is no memory for chunks */
+static struct pmt_tally shared = {.is_owned = 1}; /* atomic adds: late calls, and when there is no memory for chunks */
 static pthread_key_t thread_end;
 static bool has_thread_end;
 
@@ -73,8 +70,7 @@ static struct pmt_tally *claim_tally(void)
     return NULL;
 }
 
-/* Thread-specific data destructor: others may still run after it, and allocate.
- */
+/* Thread-specific data destructor: others may still run after it, and allocate. */
 static void leave_tally(void *tally)
 {
     is_leaving = true;
@@ -98,8 +94,7 @@ static void claim_mine(void)
     errno = error;
 }
 
-/* The thread has no tally in place: its first call, its last ones, or work is
- * due. */
+/* The thread has no tally in place: its first call, its last ones, or work is due. */
 PMT_SLOW void pmt_count_slow(enum pmt_owner owner, int64_t bytes, int64_t blocks)
 {
     if (spare) {
@@ -120,8 +115,7 @@ PMT_SLOW void pmt_count_slow(enum pmt_owner owner, int64_t bytes, int64_t blocks
         add_shared(owner, bytes, blocks);
 }
 
-/* `work` is called once, inside this thread's next call of the allocator, at no
- * cost to any other call. */
+/* `work` is called once, inside this thread's next call of the allocator, at no cost to any other call. */
 void pmt_count_when_next_called(void (*work)(void))
 {
     if (!pmt_tally_mine && !spare && !is_leaving)
@@ -139,8 +133,7 @@ void pmt_count_start(void)
     has_thread_end = pthread_key_create(&thread_end, leave_tally) == 0;
 }
 
-/* The other threads are no more; their tallies keep what they counted and may
- * be taken over. */
+/* The other threads are no more; their tallies keep what they counted and may be taken over. */
 void pmt_count_after_fork(void)
 {
     struct pmt_tally *mine = pmt_tally_mine ? pmt_tally_mine : spare;
@@ -154,8 +147,7 @@ static int64_t read_cell(const int64_t *cell)
     return __atomic_load_n(cell, __ATOMIC_RELAXED);
 }
 
-/* Exact when no other thread is allocating; else each thread's sum is exact at
- * the moment it is read. */
+/* Exact when no other thread is allocating; else each thread's sum is exact at the moment it is read. */
 struct pmt_net pmt_count_total(enum pmt_owner owner)
 {
     struct pmt_net sum = {read_cell(&shared.net[owner].bytes), read_cell(&shared.net[owner].blocks)};

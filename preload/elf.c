@@ -1,14 +1,10 @@
-/* elf.c: symbols of loaded objects, read from the objects' own dynamic symbol
- * tables.
+/* elf.c: symbols of loaded objects, read from the objects' own dynamic symbol tables.
  *
- *    dl_iterate_phdr -> PT_DYNAMIC -> DT_GNU_HASH | DT_HASH, DT_SYMTAB,
- * DT_STRTAB, DT_VERSYM -> address
+ *    dl_iterate_phdr -> PT_DYNAMIC -> DT_GNU_HASH | DT_HASH, DT_SYMTAB, DT_STRTAB, DT_VERSYM -> address
  *
- * dlsym would not do: a libpython loaded RTLD_LOCAL is invisible to it without
- * a handle, its failure leaves a message for the host's next dlerror(), and it
- * may wait for the loader's lock. Formats: the ELF gABI, and the GNU hash table
- * as in binutils' elflink.c (a Bloom filter, buckets, chains whose low bit
- * marks the end). */
+ * dlsym would not do: a libpython loaded RTLD_LOCAL is invisible to it without a handle, its failure leaves a message
+ * for the host's next dlerror(), and it may wait for the loader's lock. Formats: the ELF gABI, and the GNU hash table
+ * as in binutils' elflink.c (a Bloom filter, buckets, chains whose low bit marks the end). */
 #include "core.h"
 
 #include <elf.h>
@@ -24,8 +20,7 @@ static bool is_within(const struct pmt_elf *object, const void *at)
     return (uintptr_t)at >= object->low && (uintptr_t)at < object->high;
 }
 
-/* glibc relocates the pointers of the dynamic section in place; where the
- * section is read-only they are offsets. */
+/* glibc relocates the pointers of the dynamic section in place; where the section is read-only they are offsets. */
 static const void *absolute(const struct pmt_elf *object, ElfW(Addr) value)
 {
     uintptr_t at = value < object->base ? value + object->base : value;
@@ -129,8 +124,7 @@ static uint32_t find_by_sysv_hash(const struct pmt_elf *object, const char *name
     return 0;
 }
 
-/* Address of a function or variable that the object defines, NULL if it does
- * not. */
+/* Address of a function or variable that the object defines, NULL if it does not. */
 void *pmt_elf_symbol(const struct pmt_elf *object, const char *name)
 {
     uint32_t index = object->gnu_hash ? find_by_gnu_hash(object, name) : find_by_sysv_hash(object, name);

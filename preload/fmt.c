@@ -1,7 +1,6 @@
 /* fmt.c: text into a bounded buffer, without stdio, locale or malloc.
  *
- *    start ......... at ......... end      pmt_text_bytes() appends; at the end
- * flush() makes room, or the text is cut.
+ *    start ......... at ......... end      pmt_text_bytes() appends; at the end flush() makes room, or the text is cut.
  */
 #include "core.h"
 
@@ -44,8 +43,7 @@ void pmt_text_fill(struct pmt_text *text, char c, size_t count)
         pmt_text_bytes(text, &c, 1);
 }
 
-/* Blanks up to `width` bytes since `field_start`, a value of text->total: what
- * printf does for %-Ns. */
+/* Blanks up to `width` bytes since `field_start`, a value of text->total: what printf does for %-Ns. */
 void pmt_text_pad(struct pmt_text *text, size_t field_start, size_t width)
 {
     size_t used = text->total - field_start;
@@ -136,8 +134,7 @@ void pmt_text_escaped_byte(struct pmt_text *text, unsigned char byte)
     pmt_text_bytes(text, escape, 4);
 }
 
-/* Length of the well-formed UTF-8 sequence at `at`, 0 if there is none (Unicode
- * 15, table 3-7). */
+/* Length of the well-formed UTF-8 sequence at `at`, 0 if there is none (Unicode 15, table 3-7). */
 static size_t utf8_length(const unsigned char *at, size_t left)
 {
     static const struct {
@@ -166,8 +163,7 @@ static bool is_escaped(unsigned char byte)
     return byte < 0x20 || byte == '#' || byte == '\\';
 }
 
-/* A file or function name as the event log writes it (EVENT-LOG.md, "Escapes"),
- * from bytes. */
+/* A file or function name as the event log writes it (EVENT-LOG.md, "Escapes"), from bytes. */
 void pmt_text_name(struct pmt_text *text, const char *bytes, size_t size)
 {
     const unsigned char *at = (const unsigned char *)bytes, *end = at + size;
@@ -182,8 +178,8 @@ void pmt_text_name(struct pmt_text *text, const char *bytes, size_t size)
     }
 }
 
-/* UTF-8 of a code point, at most 4 bytes; surrogates, which have none, as three
- * bytes all the same. Returns its size. */
+/* UTF-8 of a code point, at most 4 bytes; surrogates, which have none, as three bytes all the same. Returns its size.
+ */
 size_t pmt_utf8_put(char *bytes, uint32_t c)
 {
     size_t size = 0;
@@ -205,9 +201,8 @@ size_t pmt_utf8_put(char *bytes, uint32_t c)
     return size;
 }
 
-/* One code point of a Python string, as pmt_text_name() would write its bytes:
- * U+DC80..U+DCFF stand for the undecodable bytes 0x80..0xFF (PEP 383); other
- * surrogates become their three bytes, escaped, since they are not UTF-8. */
+/* One code point of a Python string, as pmt_text_name() would write its bytes: U+DC80..U+DCFF stand for the undecodable
+ * bytes 0x80..0xFF (PEP 383); other surrogates become their three bytes, escaped, since they are not UTF-8. */
 void pmt_text_codepoint(struct pmt_text *text, uint32_t c)
 {
     char bytes[4];
@@ -264,8 +259,7 @@ void pmt_text_format(struct pmt_text *text, const char *format, ...)
     va_end(values);
 }
 
-/* Ends the text with a NUL, in place of its last byte if it is full; returns
- * its start. */
+/* Ends the text with a NUL, in place of its last byte if it is full; returns its start. */
 const char *pmt_text_end(struct pmt_text *text)
 {
     if (text->at == text->end)
@@ -274,8 +268,7 @@ const char *pmt_text_end(struct pmt_text *text)
     return text->start;
 }
 
-/* The errors that a user of pmt can meet, in words; others as a number. `error`
- * may be negative. */
+/* The errors that a user of pmt can meet, in words; others as a number. `error` may be negative. */
 const char *pmt_error_name(int error)
 {
     static const struct {
@@ -308,9 +301,8 @@ const char *pmt_error_name(int error)
     return "error of the system";
 }
 
-/* "YYMMDD_HHMMSS" in UTC of a Unix time. gmtime() would take libc's time zone
- * lock and may allocate. Days to a date: Howard Hinnant, "chrono-Compatible
- * Low-Level Date Algorithms", civil_from_days. */
+/* "YYMMDD_HHMMSS" in UTC of a Unix time. gmtime() would take libc's time zone lock and may allocate. Days to a date:
+ * Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days. */
 void pmt_utc_stamp(char stamp[14], int64_t unix_seconds)
 {
     int64_t days = unix_seconds / 86400, second = unix_seconds % 86400;

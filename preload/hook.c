@@ -1,15 +1,12 @@
-/* hook.c: the interposed allocation family. The fast path of every function is:
- * next function known? call it, count it.
+/* hook.c: the interposed allocation family. The fast path of every function is: next function known? call it, count it.
  *
- *    pmt_malloc -> pmt_next_malloc -> count(+usable size, +1)
- *    pmt_free   -> count(-usable size, -1) -> pmt_next_free        before the
- * call: afterwards the block is another's
+ *    pmt_malloc -> pmt_next_malloc -> count(+size, +1)
+ *    pmt_free   -> count(-size, -1) -> pmt_next_free        before the call: afterwards the block is another's
  *
- * The link gives pmt_malloc the name malloc (CMakeLists.txt), so that the same
- * object can be unit-tested. A block's size is the one requested, kept beside
- * the heap (shadow.h); with --sites off or sample, which keep no table of
- * blocks, it is the one the allocator rounds it to. What CPython's allocators
- * take (pmt_inside) is theirs (domains.c). */
+ * The link gives pmt_malloc the name malloc (CMakeLists.txt), so that the same object can be unit-tested.
+ * A block's size is the one requested, kept beside the heap (shadow.h); with --sites off or sample, which keep no table
+ * of blocks, it is the one the allocator rounds it to. What CPython's allocators take (pmt_inside) is theirs
+ * (domains.c). */
 #define _GNU_SOURCE
 #include "core.h"
 #include "real.h"
@@ -113,9 +110,8 @@ static PMT_SLOW void *move_out_of_pool(void *block, size_t size)
     return fresh;
 }
 
-/* The old block leaves before the call, since another thread may get its
- * address at once; it comes back if it was not touched. NULL for a size of 0
- * means that it was freed. */
+/* The old block leaves before the call, since another thread may get its address at once; it comes back if it was not
+ * touched. NULL for a size of 0 means that it was freed. */
 PMT_EXPORT void *pmt_realloc(void *block, size_t size);
 PMT_EXPORT void *pmt_realloc(void *block, size_t size)
 {
@@ -260,8 +256,7 @@ PMT_EXPORT int pmt_munmap(void *start, size_t size)
     return result;
 }
 
-/* Variadic for its callers: without MREMAP_FIXED the fifth argument is whatever
- * the register held, and goes unused. */
+/* Variadic for its callers: without MREMAP_FIXED the fifth argument is whatever the register held, and goes unused. */
 PMT_EXPORT void *pmt_mremap(void *old, size_t old_size, size_t size, int flags, void *address);
 PMT_EXPORT void *pmt_mremap(void *old, size_t old_size, size_t size, int flags, void *address)
 {

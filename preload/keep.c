@@ -1,17 +1,15 @@
 /* keep.c: descriptors that the library keeps over a long time.
  *
- * The application must not meet them: they are moved far above the numbers it
- * is given, close on exec, and are checked before every use to be the file they
- * were, because closerange(3, ...) and dup2() over them happen. One that is
- * gone is not closed again: its number may be the application's by now. */
+ * The application must not meet them: they are moved far above the numbers it is given, close on exec, and are checked
+ * before every use to be the file they were, because closerange(3, ...) and dup2() over them happen. One that is gone
+ * is not closed again: its number may be the application's by now. */
 #include "core.h"
 
 #include "sys.h"
 
 #include "poison.h"
 
-/* Lowest number to ask for: near the soft limit, but not so high that the
- * kernel's table of descriptors grows large. */
+/* Lowest number to ask for: near the soft limit, but not so high that the kernel's table of descriptors grows large. */
 static int high_number(void)
 {
     struct rlimit limit;
@@ -21,8 +19,7 @@ static int high_number(void)
     return (int)(top > 64 ? top - 16 : top / 2);
 }
 
-/* The same open file under a high number; -EMFILE if none is left. `fd` is
- * closed in either case. */
+/* The same open file under a high number; -EMFILE if none is left. `fd` is closed in either case. */
 static int move_up(int fd)
 {
     int high = (int)pmt_sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, high_number(), 0, 0, 0);
@@ -30,8 +27,7 @@ static int move_up(int fd)
     return high == -EINVAL ? -EMFILE : high;
 }
 
-/* Opens `path` (O_CLOEXEC is added, mode 0600 if created) and keeps it. 0 or
- * -errno. */
+/* Opens `path` (O_CLOEXEC is added, mode 0600 if created) and keeps it. 0 or -errno. */
 int pmt_keep_open(struct pmt_kept *kept, const char *path, int flags)
 {
     struct stat st;

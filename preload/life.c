@@ -1,14 +1,12 @@
 /* life.c: the library's life in its process.
  *
- *    OFF --constructor--> ON --end of the process--> STOPPED        a forked
- * child starts again at ON, with files of its own
+ *    OFF --constructor--> ON --end of the process--> STOPPED        a forked child starts again at ON, with files of
+ * its own
  *
- *    end: main returns, exit -> on_exit handler        quick_exit ->
- * at_quick_exit handler _exit, _Exit -> notice.c                     signals:
- * no handler; what is written is written
+ *    end: main returns, exit -> on_exit handler        quick_exit -> at_quick_exit handler
+ *         _exit, _Exit -> notice.c                     signals: no handler; what is written is written
  *
- * The on_exit handler is registered before any other, so it is the last to run.
- */
+ * The on_exit handler is registered before any other, so it is the last to run. */
 #define _GNU_SOURCE
 #include "core.h"
 
@@ -27,15 +25,12 @@ int64_t pmt_start_unix;
 char pmt_directory[PMT_PATH_SIZE];
 int pmt_life_quick_exit_status;
 
-static bool is_first; /* the first process of the tree: it alone complains about
-                         options and prints the summary */
+static bool is_first; /* the first process of the tree: it alone complains about options and prints the summary */
 static bool is_ended;
-static bool is_directory_default; /* PMT_DIR is ".": file names need no
-                                     directory before them */
+static bool is_directory_default; /* PMT_DIR is ".": file names need no directory before them */
 static char command[256];         /* the arguments, as the summary shows them */
 static int64_t start_monotonic_ns;
-static volatile char *alive; /* a page that the kernel zeroes in every child of
-                                fork; NULL on kernels before 4.14 */
+static volatile char *alive; /* a page that the kernel zeroes in every child of fork; NULL on kernels before 4.14 */
 
 static struct reading {
     bool is_taken;
@@ -84,8 +79,7 @@ static void keep_command(int argc, char **argv)
         memcpy(text.at, "...", 4);
 }
 
-/* Adds PMT_ROOT=pid to the environment, so that children know they are not the
- * first. setenv() would allocate. */
+/* Adds PMT_ROOT=pid to the environment, so that children know they are not the first. setenv() would allocate. */
 static void mark_environment(char **environment)
 {
     static char mark[32];
@@ -120,15 +114,13 @@ static void watch_forks(void)
     alive = page;
 }
 
-/* Whether this is a child that ran no fork handler (_Fork, raw clone), and has
- * not been told yet. */
+/* Whether this is a child that ran no fork handler (_Fork, raw clone), and has not been told yet. */
 bool pmt_life_is_forked(void)
 {
     return alive ? !*alive : pmt_sys_getpid() != pmt_pid;
 }
 
-/* ---- fork: all locks are taken before, so that no other thread holds one in
- * the child */
+/* ---- fork: all locks are taken before, so that no other thread holds one in the child */
 
 static struct {
     struct pmt_lock *lock;
@@ -149,8 +141,7 @@ static void after_fork_parent(void)
             pmt_lock_drop(locks[i].lock);
 }
 
-/* In a child of fork: other threads, their locks and our files are the
- * parent's. */
+/* In a child of fork: other threads, their locks and our files are the parent's. */
 void pmt_life_child(void)
 {
     if (alive)
@@ -184,8 +175,7 @@ static struct reading read_now(void)
     return now;
 }
 
-/* Called when Python has run its atexit handlers and has not yet torn anything
- * down. */
+/* Called when Python has run its atexit handlers and has not yet torn anything down. */
 void pmt_life_final_reading(void)
 {
     final = read_now();
@@ -279,8 +269,7 @@ static void print_summary(int status)
     pmt_say_line(lines, (size_t)(text.at - lines));
 }
 
-/* The process ends with `status`. A child of vfork shares this memory and is
- * not the one that ends. */
+/* The process ends with `status`. A child of vfork shares this memory and is not the one that ends. */
 void pmt_life_end(int status)
 {
     if (pmt_state == PMT_OFF || is_ended || pmt_sys_getpid() != pmt_pid)

@@ -1,9 +1,7 @@
-/* lock.c: a small lock for state that is touched rarely and briefly (a row of
- * the log, a mapped region).
+/* lock.c: a small lock for state that is touched rarely and briefly (a row of the log, a mapped region).
  *
- * It is never held while calling out, so a waiter waits for a few hundred
- * instructions of another thread. A signal handler that comes while its own
- * thread holds the lock is refused (false) instead of waiting for itself. */
+ * It is never held while calling out, so a waiter waits for a few hundred instructions of another thread. A signal
+ * handler that comes while its own thread holds the lock is refused (false) instead of waiting for itself. */
 #include "core.h"
 
 #include "sys.h"
@@ -26,8 +24,7 @@ void pmt_thread_forget(void)
     thread_id = 0;
 }
 
-/* True: held by the caller now. False: the caller's thread holds it already,
- * further down its stack. */
+/* True: held by the caller now. False: the caller's thread holds it already, further down its stack. */
 bool pmt_lock_take(struct pmt_lock *lock)
 {
     int self = pmt_thread_id();

@@ -1,16 +1,14 @@
 /* log.c: the event log (format and rules: EVENT-LOG.md).
  *
- *    event -> RSS moved by the threshold? -- no --> kept in `previous`, one
- * slot | yes
+ *    event -> RSS moved by the threshold? -- no --> kept in `previous`, one slot
+ *                    | yes
  *                    v
- *    row_buffer: [PREV: previous] NEXT: event --one pwrite-->
- * YYMMDD_HHMMSS_PID.log
+ *    row_buffer: [PREV: previous] NEXT: event --one pwrite--> YYMMDD_HHMMSS_PID.log
  *
- * Every row is in the file, and the file has its true length, as soon as the
- * event is over: no way of dying loses a row. Rows are written with pwrite, not
- * into a mapping: the pages of a mapping would count in the RSS that is
- * measured, and a file cut by somebody else would end the host with SIGBUS. All
- * state here is protected by pmt_log_lock. */
+ * Every row is in the file, and the file has its true length, as soon as the event is over: no way of dying loses a
+ * row. Rows are written with pwrite, not into a mapping: the pages of a mapping would count in the RSS that is
+ * measured, and a file cut by somebody else would end the host with SIGBUS. All state here is protected by
+ * pmt_log_lock. */
 #include "core.h"
 
 #include <string.h>
@@ -65,8 +63,7 @@ static int64_t row_start; /* where in the file the buffer's first byte goes */
 static int64_t row_limit; /* size that the file may not pass */
 static int row_error;
 
-/* All of `bytes` at `at`, or -errno. A write over RLIMIT_FSIZE would raise
- * SIGXFSZ, so it is not tried. */
+/* All of `bytes` at `at`, or -errno. A write over RLIMIT_FSIZE would raise SIGXFSZ, so it is not tried. */
 static int write_at(const char *bytes, size_t size, int64_t at)
 {
     struct rlimit limit;
@@ -85,8 +82,7 @@ static int write_at(const char *bytes, size_t size, int64_t at)
     return 0;
 }
 
-/* The program may have closed our descriptor, or put a file of its own under
- * its number. */
+/* The program may have closed our descriptor, or put a file of its own under its number. */
 static int ensure_ours(void)
 {
     if (pmt_keep_is_ours(&file.kept))
@@ -277,8 +273,8 @@ static void put_row(struct pmt_text *text, const char *label, const struct slot 
     pmt_text_string(text, "\n");
 }
 
-/* The CPU clock at a monotonic time between the last reading and this one.
- * Reading it at every event would cost more than the event. */
+/* The CPU clock at a monotonic time between the last reading and this one. Reading it at every event would cost more
+ * than the event. */
 static int64_t interpolate_cpu(int64_t then_ns, int64_t now_ns, int64_t cpu_ns)
 {
     int64_t passed = now_ns - stamp_monotonic_ns, cpu = cpu_ns - stamp_cpu_ns;
@@ -310,8 +306,7 @@ static int write_message(uint64_t number, const char *words, const char *reason)
     return end_rows(&text);
 }
 
-/* Marks wait here, text behind each, until a row is written: setting one must
- * not cost a system call. */
+/* Marks wait here, text behind each, until a row is written: setting one must not cost a system call. */
 struct mark {
     const char *label;
     uint64_t number, since_logged;
@@ -379,14 +374,12 @@ static void write_rows(struct slot *slot, bool has_previous)
 
 static bool is_triggered(int64_t rss)
 {
-    /* Above one page the change is taken since the last NEXT, or slow growth
-     * would never show. */
+    /* Above one page the change is taken since the last NEXT, or slow growth would never show. */
     int64_t change = rss - (pmt_config.threshold > 1 ? last_logged_rss : last_rss);
     return count == 0 || (change < 0 ? -change : change) >= pmt_config.threshold * pmt_page_size;
 }
 
-/* `slot` becomes the previous event; returns the place that it held until now.
- */
+/* `slot` becomes the previous event; returns the place that it held until now. */
 static void *keep_previous(const struct slot *slot)
 {
     void *old = previous.event.place;
@@ -433,8 +426,7 @@ void pmt_log_start(const struct pmt_namer *names)
     namer = names;
 }
 
-/* The caller holds the GIL. The place is held until the next event: PREV may
- * still have to name it. */
+/* The caller holds the GIL. The place is held until the next event: PREV may still have to name it. */
 void pmt_log_event(const struct pmt_event *event)
 {
     struct slot slot;
@@ -463,8 +455,7 @@ static void flush_marks(void)
         report_failure(error);
 }
 
-/* A mark between the last event and the next: "# label text memory=N". It is
- * written with the next row. */
+/* A mark between the last event and the next: "# label text memory=N". It is written with the next row. */
 void pmt_log_mark(const char *label, const char *text, size_t size, int64_t memory)
 {
     size_t room = sizeof marks - sizeof(struct mark);
@@ -483,8 +474,7 @@ void pmt_log_mark(const char *label, const char *text, size_t size, int64_t memo
     pmt_lock_drop(&pmt_log_lock);
 }
 
-/* At an end of the process or of Python: says in the log what is not in it.
- * Logging may go on afterwards. */
+/* At an end of the process or of Python: says in the log what is not in it. Logging may go on afterwards. */
 void pmt_log_finish(void)
 {
     if (!pmt_lock_take(&pmt_log_lock))
@@ -500,9 +490,8 @@ void pmt_log_finish(void)
     pmt_lock_drop(&pmt_log_lock);
 }
 
-/* A child of fork begins at event 0, with a file of its own when it has a row
- * to write. The place held by the copied `previous` is released at the child's
- * first event, under the GIL. */
+/* A child of fork begins at event 0, with a file of its own when it has a row to write. The place held by the copied
+ * `previous` is released at the child's first event, under the GIL. */
 void pmt_log_after_fork(void)
 {
     pmt_lock_reset(&pmt_log_lock);
@@ -516,8 +505,7 @@ void pmt_log_after_fork(void)
     marks_size = 0;
 }
 
-/* Path of the log, NULL if there is none; its rows, and those that did not get
- * into it. */
+/* Path of the log, NULL if there is none; its rows, and those that did not get into it. */
 const char *pmt_log_file(uint64_t *rows, uint64_t *lost)
 {
     *rows = file.rows;

@@ -1,14 +1,11 @@
-/* maps.c: what the program itself maps with mmap and mremap, and moves with
- * brk.
+/* maps.c: what the program itself maps with mmap and mremap, and moves with brk.
  *
  *    regions, sorted, disjoint, not touching:   [start,end) [start,end) ...
  *
- * Bytes are those of the union, so that overlaps (MAP_FIXED), partial unmaps
- * and unmaps of holes are exact; areas that touch are one region. Mappings that
- * libc makes for itself (heaps, thread stacks) do not come here. A removal is
- * entered before its system call and undone if that fails: afterwards another
- * thread may own the addresses already. Signals are held off while the lock is
- * held, since a handler may map memory. */
+ * Bytes are those of the union, so that overlaps (MAP_FIXED), partial unmaps and unmaps of holes are exact; areas that
+ * touch are one region. Mappings that libc makes for itself (heaps, thread stacks) do not come here. A removal is
+ * entered before its system call and undone if that fails: afterwards another thread may own the addresses already.
+ * Signals are held off while the lock is held, since a handler may map memory. */
 #include "core.h"
 
 #include <string.h>
@@ -58,8 +55,7 @@ static bool grow_table(void)
     return true;
 }
 
-/* Replaces `old_count` regions at `index` by the `new_count` (at most 2) given.
- */
+/* Replaces `old_count` regions at `index` by the `new_count` (at most 2) given. */
 static bool splice_regions(size_t index, size_t old_count, const struct region *fresh, size_t new_count)
 {
     while (region_count - old_count + new_count > region_room)
@@ -115,8 +111,7 @@ static uintptr_t round_up(uintptr_t bytes)
     return (bytes + mask) & ~mask;
 }
 
-/* The lock with signals held off. It is refused only between a fork's handlers,
- * which hold it on this very thread. */
+/* The lock with signals held off. It is refused only between a fork's handlers, which hold it on this very thread. */
 struct hold {
     uint64_t signals;
     bool is_taken;
@@ -167,8 +162,7 @@ void pmt_maps_total(int64_t *bytes, int64_t *count)
     release_table(&hold);
 }
 
-/* brk and sbrk called by the program (libc's own heap moves the break by
- * another way). */
+/* brk and sbrk called by the program (libc's own heap moves the break by another way). */
 void pmt_maps_moved_break(int64_t bytes)
 {
     __atomic_fetch_add(&break_bytes, bytes, __ATOMIC_RELAXED);

@@ -1,12 +1,10 @@
 /* notice.c: libc functions that are noticed, then jumped to.
  *
  *    caller --call--> pmt_dlopen --call--> pmt_notice_dlopen
- *                          +------jump--> next dlopen, which sees the caller's
- * return address and arguments
+ *                          +------jump--> next dlopen, which sees the caller's return address and arguments
  *
- * A jump, not a call: dlopen searches the RUNPATH of the object that its return
- * address lies in, and execl's arguments cannot be passed on from C. The stubs
- * are below, one per NOTICE row of hook.def. */
+ * A jump, not a call: dlopen searches the RUNPATH of the object that its return address lies in, and execl's arguments
+ * cannot be passed on from C. The stubs are below, one per NOTICE row of hook.def. */
 #define _GNU_SOURCE
 #include "core.h"
 #include "real.h"
@@ -15,9 +13,8 @@
 
 #include "sys.h"
 
-/* Registers of the six integer arguments and %rax (vector count of variadic
- * calls) survive the notice; seven pushes and the return address keep the stack
- * aligned to 16. */
+/* Registers of the six integer arguments and %rax (vector count of variadic calls) survive the notice; seven pushes and
+ * the return address keep the stack aligned to 16. */
 #define PUSH(register) "push %" #register "\n.cfi_adjust_cfa_offset 8\n"
 #define POP(register) "pop %" #register "\n.cfi_adjust_cfa_offset -8\n"
 #define STUB(name)                                                                                                     \
@@ -32,13 +29,11 @@
 #undef HOOK
 #undef NOTICE
 
-/* ---- dlopen: may bring a libpython. It can be looked for only after the call,
- * and the jump does not come back here; so the look happens in the calling
- * thread's next allocations, the first ones of which are dlopen's own. */
+/* ---- dlopen: may bring a libpython. It can be looked for only after the call, and the jump does not come back here;
+ * so the look happens in the calling thread's next allocations, the first ones of which are dlopen's own. */
 
-#define LOOKS_AFTER_DLOPEN                                                                                             \
-    4096 /* allocations watched at most: dlopen of a loaded object adds nothing                                        \
-            to see */
+/* Allocations watched at most: dlopen of an object that is loaded already adds nothing to see. */
+#define LOOKS_AFTER_DLOPEN 4096
 
 static __thread int looks_left;
 static __thread uint64_t loads_before;
@@ -92,8 +87,7 @@ void pmt_notice__Exit(int status)
     notice_end(status);
 }
 
-/* Handlers are still to run; the end comes in pmt_life's own at_quick_exit
- * handler. */
+/* Handlers are still to run; the end comes in pmt_life's own at_quick_exit handler. */
 void pmt_notice_quick_exit(int status);
 void pmt_notice_quick_exit(int status)
 {

@@ -1,14 +1,11 @@
-/* real.c: the next definition of every interposed function, found with
- * RTLD_NEXT, so that allocators and tools preloaded after us keep working; and
- * a pool for the calls that come before those are known:
+/* real.c: the next definition of every interposed function, found with RTLD_NEXT, so that allocators and tools
+ * preloaded after us keep working; and a pool for the calls that come before those are known:
  *
- *    a constructor or IFUNC resolver of another library ---> pmt_malloc ---
- * next unknown ---> resolve, or pool dlsym itself, while it looks up the next
- * malloc   ---> pmt_calloc --- resolving    ---> pool
+ *    a constructor or IFUNC resolver of another library ---> pmt_malloc --- next unknown ---> resolve, or pool
+ *    dlsym itself, while it looks up the next malloc   ---> pmt_calloc --- resolving    ---> pool
  *
- * An IFUNC resolver may run before this library is relocated; then even our own
- * pointers cannot be followed. The pool code therefore touches nothing but data
- * of this file. Pool blocks are never given back. */
+ * An IFUNC resolver may run before this library is relocated; then even our own pointers cannot be followed. The pool
+ * code therefore touches nothing but data of this file. Pool blocks are never given back. */
 #include "core.h"
 #include "real.h"
 
@@ -43,8 +40,7 @@ static const struct {
 #undef NOTICE
 };
 
-/* A zeroed block; `alignment` is a power of two. NULL when the pool is used up.
- * The 16 bytes before it hold its size.
+/* A zeroed block; `alignment` is a power of two. NULL when the pool is used up. The 16 bytes before it hold its size.
  */
 void *pmt_pool_take(size_t size, size_t alignment)
 {
@@ -69,8 +65,7 @@ size_t pmt_pool_size(const void *block)
     return size;
 }
 
-/* Whether the sizes in the chunk headers are those of malloc_usable_size: false
- * under valgrind and checking mallocs. */
+/* Whether the sizes in the chunk headers are those of malloc_usable_size: false under valgrind and checking mallocs. */
 static bool has_glibc_headers(void)
 {
     static const size_t sizes[] = {1, 24, 25, 100, 1000, 5000, 300000};
@@ -85,9 +80,8 @@ static bool has_glibc_headers(void)
     return true;
 }
 
-/* Whether requested sizes are kept (shadow.h): by PMT_SITES, and only where
- * blocks are aligned to 16 bytes. Asked for at the very first allocation, long
- * before the options are read. */
+/* Whether requested sizes are kept (shadow.h): by PMT_SITES, and only where blocks are aligned to 16 bytes. Asked for
+ * at the very first allocation, long before the options are read. */
 static bool wants_exact(void)
 {
     const char *sites = environ ? pmt_config_find(environ, "PMT_SITES") : NULL;
@@ -106,8 +100,7 @@ static void find_out_heap(void)
     pmt_is_exact = pmt_is_glibc_heap && wants_exact();
 }
 
-/* True: every next function that exists is known. False: not now; use the pool.
- */
+/* True: every next function that exists is known. False: not now; use the pool. */
 PMT_SLOW bool pmt_real_resolve(void)
 {
     int not_yet = 0;
@@ -123,17 +116,14 @@ PMT_SLOW bool pmt_real_resolve(void)
         is_missing |= *table[i].next == NULL;
     }
     if (is_missing)
-        dlerror(); /* the host must not find our failed look-ups in its own
-                      dlerror() */
+        dlerror(); /* the host must not find our failed look-ups in its own dlerror() */
     find_out_heap();
     __atomic_store_n(&resolve_state, 2, __ATOMIC_RELEASE);
     return true;
 }
 
-/* Whether another object's malloc stands before ours, so that native blocks
- * pass us by; its path ("": the executable). dlsym(RTLD_DEFAULT) would not do:
- * in an executable at a fixed address it gives the executable's jump to our
- * malloc.
+/* Whether another object's malloc stands before ours, so that native blocks pass us by; its path ("": the executable).
+ * dlsym(RTLD_DEFAULT) would not do: in an executable at a fixed address it gives the executable's jump to our malloc.
  */
 bool pmt_real_is_bypassed(struct pmt_elf *first)
 {

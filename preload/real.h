@@ -1,5 +1,4 @@
-/* real.h: the next functions, for hook.c, notice.c and real.c only. Protected
- * by: written once, in pmt_real_resolve().
+/* real.h: the next functions, for hook.c, notice.c and real.c only. Protected by: written once, in pmt_real_resolve().
  */
 #ifndef PMT_REAL_H
 #define PMT_REAL_H
@@ -12,9 +11,8 @@
 #undef HOOK
 #undef NOTICE
 
-/* Usable bytes of a block of glibc's malloc, as malloc_usable_size: the word
- * before it holds the chunk's size and three flags, of which bit 1 says
- * "mapped" (glibc malloc.c: chunksize, musable). 2 ns less than the call. */
+/* Usable bytes of a block of glibc's malloc, as malloc_usable_size: the word before it holds the chunk's size and three
+ * flags, of which bit 1 says "mapped" (glibc malloc.c: chunksize, musable). 2 ns less than the call. */
 static inline size_t pmt_glibc_size(const void *block)
 {
     size_t head;

@@ -17,8 +17,7 @@ int64_t pmt_page_size = 4096;
 static struct pmt_kept statm = PMT_KEPT_NONE; /* Protected by pmt_log_lock. */
 static char statm_path[PMT_PATH_SIZE], status_path[PMT_PATH_SIZE];
 
-/* Readings given by a test in place of the real ones: text, one number of bytes
- * a line. */
+/* Readings given by a test in place of the real ones: text, one number of bytes a line. */
 static const char *replay, *replay_end;
 static int64_t replay_last;
 

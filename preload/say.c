@@ -1,10 +1,8 @@
 /* say.c: the library's only words to people: lines "pmt: ..." on stderr.
  *
- * Descriptor 2 is written to only while it is the very file it was at the
- * start: a program started with it closed gives the number to a file of its
- * own, and a daemon points it elsewhere. Write errors are nobody's business,
- * and must not become a signal: SIGPIPE and SIGXFSZ are held off, and taken
- * back if this write raised them. */
+ * Descriptor 2 is written to only while it is the very file it was at the start: a program started with it closed gives
+ * the number to a file of its own, and a daemon points it elsewhere. Write errors are nobody's business, and must not
+ * become a signal: SIGPIPE and SIGXFSZ are held off, and taken back if this write raised them. */
 #include "core.h"
 
 #include <stdarg.h>
@@ -43,8 +41,7 @@ bool pmt_say_is_terminal(void)
 
 #define SIGNAL_BIT(n) (1ULL << ((n)-1))
 
-/* write(2) that raises no signal; the rest of a short write is tried once more
- * per progress made. */
+/* write(2) that raises no signal; the rest of a short write is tried once more per progress made. */
 static void write_quietly(const char *bytes, size_t size)
 {
     uint64_t held = SIGNAL_BIT(SIGPIPE) | SIGNAL_BIT(SIGXFSZ), before = 0, pending = 0;

@@ -1,5 +1,4 @@
-/* shadow.c: the rare half of shadow.h: new leaves, and marks that nobody took
- * away. */
+/* shadow.c: the rare half of shadow.h: new leaves, and marks that nobody took away. */
 #include "shadow.h"
 
 #include "sys.h"
@@ -11,8 +10,8 @@
 /* Leaves are made by whoever comes first and never go. Atomic. */
 uint32_t *pmt_shadow_root[(size_t)1 << (PMT_SHADOW_ADDRESS_BITS - PMT_SHADOW_LEAF_BITS)];
 
-/* A leaf is as good as zero-filled; 16 bytes more, since the last block's size
- * may be in entries past its end. Huge pages would make all of it resident. */
+/* A leaf is as good as zero-filled; 16 bytes more, since the last block's size may be in entries past its end. Huge
+ * pages would make all of it resident. */
 PMT_SLOW uint32_t *pmt_shadow_new_leaf(uintptr_t address)
 {
     if (address >> PMT_SHADOW_ADDRESS_BITS)

@@ -1,18 +1,14 @@
 /* shadow.h: what is known of every live block, beside the heap, never in it.
  *
- *    address  ->  root[address / 64 MiB]  ->  leaf: 4 bytes for every 16 bytes
- * of heap
+ *    address  ->  root[address / 64 MiB]  ->  leaf: 4 bytes for every 16 bytes of heap
  *
- *    block of up to 16 bytes   | START owner size |                       the
- * size in 5 bits of its first entry up to 4 GiB               | START owner 17
- * | size |                its second granule is its own larger | START owner 18
- * | size low | size high |
+ *    block of up to 16 bytes   | START owner size |            the size in 5 bits of its first entry
+ *    below 128 KiB             | START owner 17   | size |     its second granule is its own
+ *    larger                    in the hash table of large.c
  *
- * No lock and no hash: an entry belongs to the block, and the block to whoever
- * allocates or frees it. A leaf is 16 MiB of address space, of which only the
- * pages beside used heap are ever resident. Heaps that give 8-byte aligned
- * addresses cannot be described (two blocks could start in one granule); such a
- * block is not entered. */
+ * No lock and no hash: an entry belongs to the block, and the block to whoever allocates or frees it. A leaf is 16 MiB
+ * of address space, of which only the pages beside used heap are ever resident. Heaps that give 8-byte aligned
+ * addresses cannot be described (two blocks could start in one granule); such a block is not entered. */
 #ifndef PMT_SHADOW_H
 #define PMT_SHADOW_H
 
@@ -63,9 +59,8 @@ static inline size_t pmt_shadow_size(const uint32_t *entry)
     return code <= PMT_SHADOW_SIZE_SMALL_MAX ? code : entry[1];
 }
 
-/* Enters a block of `size` requested bytes. False: it cannot be entered, and
- * will be unknown when it is freed. A mark that is still there is of a block
- * whose free nobody showed us; its bytes are taken off. */
+/* Enters a block of `size` requested bytes. False: it cannot be entered, and will be unknown when it is freed. A mark
+ * that is still there is of a block whose free nobody showed us; its bytes are taken off. */
 static inline bool pmt_shadow_set(const void *block, size_t size, uint32_t owner)
 {
     if (PMT_UNLIKELY(size >= PMT_SHADOW_LARGE))
@@ -86,8 +81,7 @@ static inline bool pmt_shadow_set(const void *block, size_t size, uint32_t owner
     return true;
 }
 
-/* Takes a block out, before it is freed: afterwards its address may be another
- * thread's. */
+/* Takes a block out, before it is freed: afterwards its address may be another thread's. */
 static inline struct pmt_block pmt_shadow_take(const void *block)
 {
     uint32_t *entry = pmt_shadow_entry(block);

@@ -1,6 +1,5 @@
-/* sys.h: system calls without libc. They leave errno alone, cannot be
- * interposed by the host's other libraries, take no cancellation point and work
- * before libc is ready. Result: >= 0, or -errno. */
+/* sys.h: system calls without libc. They leave errno alone, cannot be interposed by the host's other libraries, take no
+ * cancellation point and work before libc is ready. Result: >= 0, or -errno. */
 #ifndef PMT_SYS_H
 #define PMT_SYS_H
 

@@ -1,17 +1,17 @@
 /* attach.c: finds CPython, waits until it is ready, and starts the rest.
  *
- *    constructor, or after dlopen: an object that defines PyImport_Inittab
- * pmt_python_look() the entry of "posix" in that table is made ours
- *    constructor, or the first mapping after that dlopen prepare() functions
- * are resolved, allocators wrapped, the module `pmt` added to the table
- *    interpreter start: "posix" is initialised, GIL held begin_interpreter()
+ *    constructor, or after dlopen: an object that defines PyImport_Inittab   pmt_python_look()
+ *         the entry of "posix" in that table is made ours
+ *    constructor, or the first mapping after that dlopen                     prepare()
+ *         functions are resolved, allocators wrapped, the module `pmt` added to the table
+ *    interpreter start: "posix" is initialised, GIL held                     begin_interpreter()
  *         builtins; a profile function is set, which waits
- *    first Python call after the import of site pmt_attach_wait() atexit
- * handler; events begin. No user code has run atexit handlers have run
- * end_interpreter() events end; the final reading. Nothing has been torn down
+ *    first Python call after the import of site                              pmt_attach_wait()
+ *         atexit handler; first point; events begin. No user code has run
+ *    atexit handlers have run                                                end_interpreter()
+ *         events end; the final reading. Nothing has been torn down
  *
- * Only libc names are interposed, never Py*: so it does not matter how the
- * program was linked to CPython. */
+ * Only libc names are interposed, never Py*: so it does not matter how the program was linked to CPython. */
 #include "pyhooks.h"
 
 #include <string.h>
@@ -29,8 +29,7 @@ static PyObject *(*initialise_posix)(void);
 static char version[32]; /* "3.11.7", empty until an interpreter starts */
 static bool is_refused;  /* this CPython is none that pmt can attach to */
 static bool is_prepared;
-static int finder_thread; /* who found CPython: nobody else knows when its
-                             dlopen is over */
+static int finder_thread; /* who found CPython: nobody else knows when its dlopen is over */
 
 enum stage { NONE, STARTING, IMPORTING_SITE, RUNNING, ENDED };
 static enum stage stage;
@@ -58,9 +57,8 @@ static bool has_module(const char *name)
     return modules && py.PyDict_GetItemString(modules, name);
 }
 
-/* sys.__stderr__ is the last object that initialisation makes before it imports
- * site (3.6 says it is initialised all along). site is done when the outermost
- * frame of its import returns. */
+/* sys.__stderr__ is the last object that initialisation makes before it imports site (3.6 says it is initialised all
+ * along). site is done when the outermost frame of its import returns. */
 static enum stage next_stage(PyFrameObject *frame, int what)
 {
     bool is_call = what == PyTrace_CALL;
@@ -86,8 +84,7 @@ static PyObject *end_interpreter(PyObject *self, PyObject *arguments)
     return py._Py_NoneStruct;
 }
 
-/* Our handler is registered before any of the program's, so it is the last to
- * run. */
+/* Our handler is registered before any of the program's, so it is the last to run. */
 static bool register_end(void)
 {
     static PyMethodDef method = {"pmt_end", end_interpreter, METH_NOARGS, NULL};
@@ -111,8 +108,7 @@ static void begin_running(void)
     pmt_module_ready();
 }
 
-/* Called at events until it returns true: Python is ready, and this event is
- * the first to be logged. */
+/* Called at events until it returns true: Python is ready, and this event is the first to be logged. */
 bool pmt_attach_wait(PyFrameObject *frame, int what)
 {
     PyObject *type, *value, *traceback;
@@ -164,8 +160,7 @@ static bool resolve_python(void)
     return true;
 }
 
-/* Adds the module `pmt` to the table of built-in modules, before the
- * interpreter copies it. */
+/* Adds the module `pmt` to the table of built-in modules, before the interpreter copies it. */
 static void add_module(void)
 {
     struct _inittab **table = pmt_elf_symbol(&python, "PyImport_Inittab"), *old = *table, *fresh;
@@ -211,8 +206,8 @@ void pmt_python_memory_mapped(void)
     wrap_at_next_call();
 }
 
-/* In place of PyInit_posix: the interpreter is being started. Sub-interpreters
- * come here too, while the first one runs. */
+/* In place of PyInit_posix: the interpreter is being started. Sub-interpreters come here too, while the first one runs.
+ */
 static PyObject *begin_interpreter(void)
 {
     PyObject *module = initialise_posix();
@@ -233,8 +228,8 @@ static PyObject *begin_interpreter(void)
     return module;
 }
 
-/* Makes the table's entry of "posix" ours. An entry that is not relocated yet,
- * in the middle of a dlopen, would be overwritten by the loader. */
+/* Makes the table's entry of "posix" ours. An entry that is not relocated yet, in the middle of a dlopen, would be
+ * overwritten by the loader. */
 static enum pmt_found take_entry(struct _inittab *entry)
 {
     for (; entry->name; entry++) {

@@ -1,16 +1,13 @@
 /* domains.c: CPython's three allocator domains (raw, mem, object), wrapped.
  *
- *    PyObject_Malloc -> ours -> pymalloc -> PyMem_RawMalloc -> ours -> malloc
- * -> hook.c counts              pmt_inside: passes through    passes through
+ *    PyObject_Malloc -> ours -> pymalloc -> PyMem_RawMalloc -> ours -> malloc -> hook.c
+ *                       counts              pmt_inside: passes through    passes through
  *
- * The outermost layer owns the block, with the size that was requested; so
- * nothing is counted twice, and an arena of pymalloc (mapped inside) is
- * nobody's. The layout of blocks is not changed: wrappers may come and go at
- * any time. Other tools put allocators in our place: PYTHONMALLOC and -X dev do
- * before user code, so the wrappers are checked again at every mapping and at
- * `posix`, until Python is ready; a later removal is noticed at the next check,
- * and said. poison.h stays out: the fields of PyMemAllocatorEx have the
- * poisoned names. */
+ * The outermost layer owns the block, with the size that was requested; so nothing is counted twice, and an arena of
+ * pymalloc (mapped inside) is nobody's. The layout of blocks is not changed: wrappers may come and go at any time.
+ * Other tools put allocators in our place: PYTHONMALLOC and -X dev do before user code, so until Python is ready every
+ * allocation that reaches malloc looks (attach.c); a later removal is noticed at the next check, and said.
+ * poison.h stays out: the fields of PyMemAllocatorEx have the poisoned names. */
 #include "pyhooks.h"
 #include "shadow.h"
 
@@ -33,8 +30,7 @@ static inline void *count_new(void *block, size_t size)
     return block;
 }
 
-/* Counts off a block that is about to be freed. One made before we came is
- * known as native, or not at all. */
+/* Counts off a block that is about to be freed. One made before we came is known as native, or not at all. */
 static inline struct pmt_block count_gone(void *block)
 {
     struct pmt_block gone = pmt_shadow_take(block);

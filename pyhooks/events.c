@@ -1,11 +1,8 @@
-/* events.c: the profile function. CPython calls it at every call and return of
- * Python and C functions.
+/* events.c: the profile function. CPython calls it at every call and return of Python and C functions.
  *
- *    CPython -> pmt_events_profile(frame, what, argument) -> struct pmt_event
- * -> log.c
+ *    CPython -> pmt_events_profile(frame, what, argument) -> struct pmt_event -> log.c
  *
- * It is set with PyEval_SetProfile and no object, so that sys.getprofile()
- * stays None. */
+ * It is set with PyEval_SetProfile and no object, so that sys.getprofile() stays None. */
 #include "pyhooks.h"
 
 #include "poison.h"
@@ -23,8 +20,7 @@ static const struct {
 enum state { IDLE, WAITING, LOGGING };
 static enum state state;
 
-/* Bare name of the C function `function`; in a subclass of the builtin type the
- * layout is the same. */
+/* Bare name of the C function `function`; in a subclass of the builtin type the layout is the same. */
 static const char *name_of_c_function(PyObject *function)
 {
     PyTypeObject *type = Py_TYPE(function);
@@ -75,8 +71,7 @@ void pmt_events_start(void)
     py.PyEval_SetProfile(pmt_events_profile, NULL);
 }
 
-/* Python is about to be torn down. Other threads may still come by; they find
- * IDLE. */
+/* Python is about to be torn down. Other threads may still come by; they find IDLE. */
 void pmt_events_stop(void)
 {
     if (state == LOGGING)

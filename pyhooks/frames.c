@@ -1,5 +1,4 @@
-/* frames.c: names of code objects, as the event log writes them. Asked for only
- * when a row is written. */
+/* frames.c: names of code objects, as the event log writes them. Asked for only when a row is written. */
 #include "pyhooks.h"
 
 #include "poison.h"
@@ -14,8 +13,7 @@ bool pmt_frames_start(void)
     return name_filename && name_name;
 }
 
-/* Characters are read one by one: PyUnicode_AsUTF8 would allocate in the host
- * and keep the result in its string. */
+/* Characters are read one by one: PyUnicode_AsUTF8 would allocate in the host and keep the result in its string. */
 static void put_attribute(struct pmt_text *text, const void *code, PyObject *attribute)
 {
     PyObject *string = py.PyObject_GetAttr((PyObject *)(uintptr_t)code, attribute);

@@ -1,13 +1,11 @@
-/* module.c: what a Python program sees of pmt: the builtins MEMPOINT, MEMLOGS,
- * MEMPRINT, MEMTRACE, and the module `pmt`. Behaviour: PYTHON-API.md.
+/* module.c: what a Python program sees of pmt: the builtins MEMPOINT, MEMLOGS, MEMPRINT, MEMTRACE, and the module
+ * `pmt`. Behaviour: PYTHON-API.md.
  *
  *    start of an interpreter -> pmt_module_install() -> builtins
  *    import pmt -> entry of PyImport_Inittab -> pmt_module_initialise()
- *    MEMTRACE, MEMPRINT, import perftester -> prelude.py, compiled at the first
- * use
+ *    MEMTRACE, MEMPRINT, import perftester -> prelude.py, compiled at the first use
  *
- * Points live in points.c, outside Python; MemLog tuples are made when somebody
- * looks. */
+ * Points live in points.c, outside Python; MemLog tuples are made when somebody looks. */
 #include "prelude.h"
 #include "pyhooks.h"
 
@@ -17,8 +15,7 @@
 
 #include "poison.h"
 
-/* What each interpreter has of its own. Protected by its GIL; an entry is
- * claimed under pmt_points_lock. */
+/* What each interpreter has of its own. Protected by its GIL; an entry is claimed under pmt_points_lock. */
 static struct home {
     PyInterpreterState *interpreter;
     PyObject *list_type, *logs, *log_type, *error, *prelude;
@@ -33,8 +30,7 @@ static struct home *find_home(void)
     return NULL;
 }
 
-/* An empty home for the interpreter that starts now; one that had this address
- * before is gone. */
+/* An empty home for the interpreter that starts now; one that had this address before is gone. */
 static struct home *new_home(void)
 {
     struct home *home = find_home();
@@ -63,8 +59,7 @@ static void drop(PyObject *object)
 
 /* ---- prelude.py */
 
-/* Runs prelude.py in a namespace of its own; its names are `MEMPOINT` etc. of
- * this interpreter. */
+/* Runs prelude.py in a namespace of its own; its names are `MEMPOINT` etc. of this interpreter. */
 static PyObject *run_prelude(void)
 {
     PyObject *space = py.PyDict_New(), *result = NULL;
@@ -102,8 +97,8 @@ static PyObject *call_prelude(const char *name, PyObject *arguments, PyObject *k
 
 /* ---- points */
 
-/* Adds a point named by a string. Its characters are read one by one, since
- * PyUnicode_AsUTF8 would allocate in the host. */
+/* Adds a point named by a string. Its characters are read one by one, since PyUnicode_AsUTF8 would allocate in the
+ * host. */
 static bool add_point(PyObject *string, int64_t memory)
 {
     char small[512], *bytes = small;
@@ -135,8 +130,7 @@ static PyObject *mempoint(PyObject *self, PyObject *arguments, PyObject *keyword
     return is_added ? new_none() : py.PyErr_NoMemory();
 }
 
-/* The named tuple MemLog(ID, memory), borrowed; made when it is first looked
- * at, since that imports collections. */
+/* The named tuple MemLog(ID, memory), borrowed; made when it is first looked at, since that imports collections. */
 static PyObject *log_type(void)
 {
     struct home *home = find_home();
@@ -482,8 +476,7 @@ static PyMethodDef module_functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* What the module takes over from the interpreter's builtins and from
- * prelude.py. */
+/* What the module takes over from the interpreter's builtins and from prelude.py. */
 static bool fill_module(PyObject *module)
 {
     static const char *const from_prelude[] = {"MemLog", "pp"};
@@ -517,9 +510,8 @@ static int execute_module(PyObject *module)
     return -1;
 }
 
-/* The initialisation function of the built-in module `pmt`. Slot 3 (3.12 on)
- * says that it may be used by interpreters with a GIL of their own; older ones
- * refuse a slot that they do not know. */
+/* The initialisation function of the built-in module `pmt`. Slot 3 (3.12 on) says that it may be used by interpreters
+ * with a GIL of their own; older ones refuse a slot that they do not know. */
 PyObject *pmt_module_initialise(void)
 {
     enum { SLOT_MULTIPLE_INTERPRETERS = 3, PER_INTERPRETER_GIL = 2 };
@@ -533,8 +525,7 @@ PyObject *pmt_module_initialise(void)
     return py.PyModuleDef_Init(&definition);
 }
 
-/* ---- the finder of packages that pmt stands in for, where they are not
- * installed: last in sys.meta_path */
+/* ---- the finder of packages that pmt stands in for, where they are not installed: last in sys.meta_path */
 
 static PyObject *find_spec(PyObject *self, PyObject *arguments, PyObject *keywords)
 {

@@ -1,13 +1,10 @@
-/* points.c: MEMPOINTs, the marks of memory that a program sets, and the list of
- * them, MEMLOGS.
+/* points.c: MEMPOINTs, the marks of memory that a program sets, and the list of them, MEMLOGS.
  *
- *    MEMPOINT(x) -> figure -> str(x), made unique -> table of points (own
- * memory) -> MEMLOGS[i], made when asked for
+ *    MEMPOINT(x) -> figure -> str(x), made unique -> table of points (own memory) -> MEMLOGS[i], made when asked for
  *                                    +-> a MSG row of the event log
  *
- * The figure is the live bytes of CPython's three allocator domains. The table
- * is not in them: points add nothing to what they measure. Behaviour:
- * PYTHON-API.md, "Builtins". All state is protected by pmt_points_lock, since
+ * The figure is the live bytes of CPython's three allocator domains. The table is not in them: points add nothing to
+ * what they measure. Behaviour: PYTHON-API.md, "Builtins". All state is protected by pmt_points_lock, since
  * interpreters with a GIL of their own share it. */
 #include "pyhooks.h"
 
@@ -101,8 +98,7 @@ static bool grow_names(void)
     return true;
 }
 
-/* The entry of a name, made if there is none; NULL without memory. `text` must
- * stay. */
+/* The entry of a name, made if there is none; NULL without memory. `text` must stay. */
 static struct name *name_entry(const char *text, size_t size)
 {
     if (name_count * 2 >= name_room && !grow_names())
@@ -121,8 +117,7 @@ static bool is_taken(const char *text, size_t size)
     return find_name(text, size, hash_text(text, size))->uses > 0;
 }
 
-/* "ID-n" with the first n from `uses` on that is not taken; in the arena. Its
- * size, 0 without memory. */
+/* "ID-n" with the first n from `uses` on that is not taken; in the arena. Its size, 0 without memory. */
 static size_t make_unique(const char *id, size_t size, uint32_t uses, char **unique)
 {
     struct pmt_text text;

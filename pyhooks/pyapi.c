@@ -1,5 +1,4 @@
-/* pyapi.c: fills the table of CPython functions from the interpreter's own
- * symbols. */
+/* pyapi.c: fills the table of CPython functions from the interpreter's own symbols. */
 #include "pyhooks.h"
 
 #include "poison.h"
@@ -18,8 +17,8 @@ static const struct {
 #undef OBJECT
 };
 
-/* Looks every name up in `object`, the executable or library that holds
- * CPython 3.`minor`. NULL, or the first required name that is missing. */
+/* Looks every name up in `object`, the executable or library that holds CPython 3.`minor`. NULL, or the first required
+ * name that is missing. */
 const char *pmt_pyapi_resolve(const struct pmt_elf *object, int minor)
 {
     const char *missing = NULL;

@@ -1,12 +1,13 @@
-/* pyhooks.h: what the files of pyhooks/ share. The only folder that knows
- * Python.
+/* pyhooks.h: what the files of pyhooks/ share. The only folder that knows Python.
  *
- *    attach.c   finds CPython, waits until it is ready, starts and stops the
- * rest pyapi.c    the resolved table of CPython functions: py.NAME(...) pyver.c
- * what differs from version to version events.c   the profile function: events
- * into the event log frames.c   names of code objects for the log domains.c the
- * three allocator domains, wrapped points.c   MEMPOINTs module.c   builtins and
- * module `pmt`; prelude.py holds what is better said in Python
+ *    attach.c   finds CPython, waits until it is ready, starts and stops the rest
+ *    pyapi.c    the resolved table of CPython functions: py.NAME(...)
+ *    pyver.c    what differs from version to version
+ *    events.c   the profile function: events into the event log
+ *    frames.c   names of code objects for the log
+ *    domains.c  the three allocator domains, wrapped
+ *    points.c   MEMPOINTs
+ *    module.c   builtins and module `pmt`; prelude.py holds what is better said in Python
  *
  * Everything here runs with the GIL held, unless it says otherwise. */
 #ifndef PMT_PYHOOKS_H
@@ -17,12 +18,10 @@
 
 #include "core.h"
 
-#undef PyCFunction_NewEx /* macros in some versions; the functions are there                                           \
-                            in every one */
-#undef PyModule_Create2
+/* A macro in some versions; the function is there in every one. */
+#undef PyCFunction_NewEx
 
-/* The table: use as py.PyErr_Clear(). Written once, before Python runs any
- * code. */
+/* The table: use as py.PyErr_Clear(). Written once, before Python runs any code. */
 struct pmt_pyapi {
 #define FUNCTION(name, type, parameters, first, last) type(*name) parameters;
 #define OBJECT(name, type) type *name;

@@ -1,9 +1,8 @@
 /* pyver.c: the only file that knows what differs between versions of CPython.
  *
- * Layouts, from the headers of the versions named (Include/frameobject.h,
- * Include/pystate.h, Include/cpython/pystate.h): PyFrameObject 3.6-3.8: f_back
- * and f_code follow PyObject_VAR_HEAD PyThreadState 3.6-3.8: prev, next,
- * interp, frame; c_profilefunc at 48 (3.6), 56 (3.7, 3.8) */
+ * Layouts, from the headers of the versions named (Include/frameobject.h, Include/pystate.h,
+ * Include/cpython/pystate.h): PyFrameObject 3.6-3.8: f_back and f_code follow PyObject_VAR_HEAD PyThreadState 3.6-3.8:
+ * prev, next, interp, frame; c_profilefunc at 48 (3.6), 56 (3.7, 3.8) */
 #include "pyhooks.h"
 
 #include <string.h>
@@ -25,8 +24,7 @@ struct old_thread { /* 3.6-3.8 */
 static int version_minor;
 static uint64_t last_thread_id; /* 3.9+: threads up to this one have been looked at */
 
-/* Minor number of "3.X.Y ...", -1 if the version is none that pmt can attach
- * to. */
+/* Minor number of "3.X.Y ...", -1 if the version is none that pmt can attach to. */
 int pmt_pyver_minor(const char *version)
 {
     int minor = 0;
@@ -64,8 +62,7 @@ bool pmt_pyver_is_outermost(PyFrameObject *frame)
     return back == NULL;
 }
 
-/* The caller's thread state if the caller holds the GIL, else NULL. Needs no
- * GIL. */
+/* The caller's thread state if the caller holds the GIL, else NULL. Needs no GIL. */
 PyThreadState *pmt_pyver_current_thread(void)
 {
     PyThreadState *running = NULL, *mine = py.PyGILState_GetThisThreadState();
@@ -91,8 +88,7 @@ bool pmt_pyver_has_own_gils(void)
     return version_minor >= 12;
 }
 
-/* Up to 3.8 thread states have no number: a new one has no frame and no profile
- * function. */
+/* Up to 3.8 thread states have no number: a new one has no frame and no profile function. */
 static bool is_untouched(const PyThreadState *thread)
 {
     const char *bytes = (const char *)thread;
@@ -114,9 +110,8 @@ static void profile_untouched(PyThreadState *current, Py_tracefunc function)
     }
 }
 
-/* Sets the profile function of the threads made since the last call. CPython
- * makes a thread's state in the thread that starts it, under the GIL, before
- * pthread_create: so it has its profile function before its first frame. */
+/* Sets the profile function of the threads made since the last call. CPython makes a thread's state in the thread that
+ * starts it, under the GIL, before pthread_create: so it has its profile function before its first frame. */
 void pmt_pyver_profile_new_threads(PyThreadState *current, Py_tracefunc function)
 {
     if (!py.PyThreadState_GetID) {
