@@ -1,24 +1,27 @@
 /* core.h: read second, after the README. What every file of the library shares.
  *
- *      host process                                                      files
- *      malloc free mmap ...          call, return (pyhooks/events.c)
- *           |                             |
- *      hook.c -> next allocator      rss.c  resident bytes now
- *           |                             |
- *      count.c  per thread           log.c  PREV, NEXT  ----------->  YYMMDD_HHMMSS_PID.log
- *      maps.c   mapped regions            |
- *           +-------------+---------------+
- *                         v
- *                    life.c  start, fork, exit: the lines on stderr
+ *      host process                                                          files
+ *      malloc free mmap ...     PyMem, PyObject domains     call, return
+ *           |                          |                         |
+ *      hook.c -> next           pyhooks/domains.c         pyhooks/events.c
+ *           |                          |                         |
+ *           +-----------+--------------+                  rss.c  resident bytes now
+ *                       v                                        |
+ *      shadow.h  size and owner of each live block        log.c  PREV, NEXT  ------>  YYMMDD_HHMMSS_PID.log
+ *      count.c   net bytes and blocks, per thread                |
+ *      maps.c    mapped regions                                  |
+ *                       +-----------------------+----------------+
+ *                                               v
+ *                                          life.c  start, fork, exit: the lines on stderr
  *
  * Invariants
  *  - Nothing here allocates with malloc, uses stdio, ends or stops the host, or leaves errno changed.
  *  - No lock is held while calling the loader, the allocator or Python.
- *  - No descriptor below the host's reach is kept: see keep.c. Everything is written with system calls (sys.h).
+ *  - Descriptors that are kept are high, close on exec, and checked before use: keep.c. All I/O is system calls: sys.h.
  *
  * Locks, in the order in which they may be taken; all are taken in the fork prepare handler (life.c):
- *    PMT_RANK_LOG  the event log's state       PMT_RANK_MAPS  the table of mapped regions
- */
+ *    pmt_points_lock  MEMPOINTs    pmt_log_lock  the event log    pmt_maps_lock  mapped regions
+ *    pmt_large_lock  large blocks */
 #ifndef PMT_CORE_H
 #define PMT_CORE_H
 
@@ -54,6 +57,7 @@ void pmt_text_mib(struct pmt_text *text, int64_t bytes);
 void pmt_text_seconds(struct pmt_text *text, int64_t ns, int decimals);
 void pmt_text_escaped_byte(struct pmt_text *text, unsigned char byte);
 void pmt_text_name(struct pmt_text *text, const char *bytes, size_t size);
+size_t pmt_utf8_put(char *bytes, uint32_t codepoint);
 void pmt_text_codepoint(struct pmt_text *text, uint32_t codepoint);
 void pmt_text_values(struct pmt_text *text, const char *format, va_list *values);
 void pmt_text_format(struct pmt_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -117,23 +121,30 @@ int pmt_read_file(const char *path, char *buffer, size_t size);
 
 /* ---- rss.c: resident bytes of this process. */
 int64_t pmt_rss_now(void);
+int64_t pmt_rss_read(void);
 int64_t pmt_rss_peak(void);
 void pmt_rss_start(const char *proc_root, const char *replay_path);
 void pmt_rss_forget(void);
 extern int64_t pmt_page_size;
 
-/* ---- count.c: net bytes and blocks of the allocator, per thread, no lock, no shared line. */
+/* ---- count.c: net bytes and blocks, per thread, no lock, no shared line. A block belongs to the outermost layer that
+ * allocated it: what CPython's allocators take from malloc counts as Python's, once. */
+enum pmt_owner { PMT_OWNER_NATIVE, PMT_OWNER_PYTHON, PMT_OWNERS };
+struct pmt_net {
+    int64_t bytes, blocks;
+};
 struct pmt_tally {
-    int64_t bytes, blocks; /* written by the owner only; anyone reads */
-    int is_owned;          /* atomic */
-    char pad[44];
+    struct pmt_net net[PMT_OWNERS]; /* written by the owning thread only; anyone reads */
+    int is_owned;                   /* atomic */
+    char pad[28];
 } __attribute__((aligned(64)));
 extern __thread struct pmt_tally *pmt_tally_mine;
-void pmt_count_slow(int64_t bytes, int64_t blocks);
+extern __thread int pmt_inside; /* a layer further out owns what is allocated now */
+void pmt_count_slow(enum pmt_owner owner, int64_t bytes, int64_t blocks);
 void pmt_count_start(void);
 void pmt_count_after_fork(void);
 void pmt_count_when_next_called(void (*work)(void));
-void pmt_count_total(int64_t *bytes, int64_t *blocks);
+struct pmt_net pmt_count_total(enum pmt_owner owner);
 
 /* One instruction on x86-64, so that a signal handler of the same thread cannot come between load and store. */
 static inline void pmt_add_own(int64_t *cell, int64_t value)
@@ -145,15 +156,15 @@ static inline void pmt_add_own(int64_t *cell, int64_t value)
 #endif
 }
 
-static inline void pmt_count(int64_t bytes, int64_t blocks)
+static inline void pmt_count(enum pmt_owner owner, int64_t bytes, int64_t blocks)
 {
     struct pmt_tally *mine = pmt_tally_mine;
     if (PMT_UNLIKELY(!mine)) {
-        pmt_count_slow(bytes, blocks);
+        pmt_count_slow(owner, bytes, blocks);
         return;
     }
-    pmt_add_own(&mine->bytes, bytes);
-    pmt_add_own(&mine->blocks, blocks);
+    pmt_add_own(&mine->net[owner].bytes, bytes);
+    pmt_add_own(&mine->net[owner].blocks, blocks);
 }
 
 /* ---- maps.c: bytes mapped by the program itself, exact under overlaps, partial unmaps and MAP_FIXED. */
@@ -163,6 +174,9 @@ void pmt_maps_total(int64_t *bytes, int64_t *regions);
 void pmt_maps_moved_break(int64_t bytes);
 int64_t pmt_maps_break(void);
 extern struct pmt_lock pmt_maps_lock;
+
+/* ---- large.c: blocks of 128 KiB and more; see shadow.h. */
+void pmt_large_start(void);
 
 /* ---- elf.c: symbols of loaded objects, read from their own tables: no loader lock is waited for, nothing is bound. */
 struct pmt_elf {
@@ -204,6 +218,7 @@ extern struct pmt_lock pmt_log_lock;
 void pmt_log_start(const struct pmt_namer *namer);
 void pmt_log_event(const struct pmt_event *event);
 void pmt_log_message(const char *text);
+void pmt_log_mark(const char *label, const char *text, size_t size, int64_t memory);
 void pmt_log_finish(void);
 void pmt_log_after_fork(void);
 bool pmt_log_is_dead(void);
@@ -213,8 +228,8 @@ const char *pmt_log_file(uint64_t *rows, uint64_t *lost);
 #define PMT_POOL_SIZE 65536
 extern char pmt_pool[PMT_POOL_SIZE];
 extern bool pmt_is_glibc_heap;
+extern bool pmt_is_exact;
 bool pmt_real_resolve(void);
-void pmt_real_start(void);
 bool pmt_real_is_bypassed(struct pmt_elf *first);
 void *pmt_pool_take(size_t size, size_t alignment);
 size_t pmt_pool_size(const void *block);
@@ -236,6 +251,11 @@ void pmt_life_final_reading(void);
 enum pmt_found { PMT_FOUND_NONE, PMT_FOUND_UNREADY, PMT_FOUND };
 enum pmt_found pmt_python_look(void);
 extern bool pmt_python_is_found;
+extern bool pmt_python_is_starting; /* found, its `posix` module is not
+                                       initialised yet */
+void pmt_python_start(void);
+void pmt_python_memory_mapped(void);
+extern struct pmt_lock pmt_points_lock, pmt_large_lock;
 void pmt_python_thread_created(void);
 const char *pmt_python_version(void);
 

@@ -24,6 +24,7 @@ struct chunk {
 };
 
 __thread struct pmt_tally *pmt_tally_mine;
+__thread int pmt_inside;
 static __thread struct pmt_tally *spare;        /* mine, set aside so that the next call comes here; see below */
 static __thread void (*work_when_called)(void); /* what that call is to do first */
 static __thread bool is_leaving;                /* the thread's destructors run: its tally is handed on */
@@ -78,10 +79,10 @@ static void leave_tally(void *tally)
     __atomic_store_n(&((struct pmt_tally *)tally)->is_owned, 0, __ATOMIC_RELEASE);
 }
 
-static void add_shared(int64_t bytes, int64_t blocks)
+static void add_shared(enum pmt_owner owner, int64_t bytes, int64_t blocks)
 {
-    __atomic_fetch_add(&shared.bytes, bytes, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&shared.blocks, blocks, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&shared.net[owner].bytes, bytes, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&shared.net[owner].blocks, blocks, __ATOMIC_RELAXED);
 }
 
 static void claim_mine(void)
@@ -94,12 +95,12 @@ static void claim_mine(void)
 }
 
 /* The thread has no tally in place: its first call, its last ones, or work is due. */
-PMT_SLOW void pmt_count_slow(int64_t bytes, int64_t blocks)
+PMT_SLOW void pmt_count_slow(enum pmt_owner owner, int64_t bytes, int64_t blocks)
 {
     if (spare) {
         pmt_tally_mine = spare;
         spare = NULL;
-        pmt_count(bytes, blocks);
+        pmt_count(owner, bytes, blocks);
         void (*work)(void) = work_when_called;
         work_when_called = NULL;
         if (work)
@@ -109,9 +110,9 @@ PMT_SLOW void pmt_count_slow(int64_t bytes, int64_t blocks)
     if (!is_leaving)
         claim_mine();
     if (pmt_tally_mine)
-        pmt_count(bytes, blocks);
+        pmt_count(owner, bytes, blocks);
     else
-        add_shared(bytes, blocks);
+        add_shared(owner, bytes, blocks);
 }
 
 /* `work` is called once, inside this thread's next call of the allocator, at no cost to any other call. */
@@ -147,14 +148,14 @@ static int64_t read_cell(const int64_t *cell)
 }
 
 /* Exact when no other thread is allocating; else each thread's sum is exact at the moment it is read. */
-void pmt_count_total(int64_t *bytes, int64_t *blocks)
+struct pmt_net pmt_count_total(enum pmt_owner owner)
 {
-    *bytes = read_cell(&shared.bytes);
-    *blocks = read_cell(&shared.blocks);
+    struct pmt_net sum = {read_cell(&shared.net[owner].bytes), read_cell(&shared.net[owner].blocks)};
     struct chunk *chunk = &first_chunk;
     for (; chunk; chunk = __atomic_load_n(&chunk->next, __ATOMIC_ACQUIRE))
         for (int i = 0; i < CHUNK_TALLIES; i++) {
-            *bytes += read_cell(&chunk->tallies[i].bytes);
-            *blocks += read_cell(&chunk->tallies[i].blocks);
+            sum.bytes += read_cell(&chunk->tallies[i].net[owner].bytes);
+            sum.blocks += read_cell(&chunk->tallies[i].net[owner].blocks);
         }
+    return sum;
 }

@@ -178,19 +178,16 @@ void pmt_text_name(struct pmt_text *text, const char *bytes, size_t size)
     }
 }
 
-/* One code point of a Python string, as pmt_text_name() would write its bytes: U+DC80..U+DCFF stand for the undecodable
- * bytes 0x80..0xFF (PEP 383); other surrogates become their three bytes, escaped, since they are not UTF-8. */
-void pmt_text_codepoint(struct pmt_text *text, uint32_t c)
+/* UTF-8 of a code point, at most 4 bytes; surrogates, which have none, as three bytes all the same. Returns its size.
+ */
+size_t pmt_utf8_put(char *bytes, uint32_t c)
 {
-    char bytes[4];
     size_t size = 0;
-    if (c >= 0xdc80 && c <= 0xdcff) {
-        pmt_text_escaped_byte(text, (unsigned char)(c - 0xdc00));
-        return;
-    }
-    if (c < 0x80)
+    if (c < 0x80) {
         bytes[size++] = (char)c;
-    else if (c < 0x800)
+        return size;
+    }
+    if (c < 0x800)
         bytes[size++] = (char)(0xc0 | c >> 6);
     else if (c < 0x10000) {
         bytes[size++] = (char)(0xe0 | c >> 12);
@@ -200,9 +197,19 @@ void pmt_text_codepoint(struct pmt_text *text, uint32_t c)
         bytes[size++] = (char)(0x80 | (c >> 12 & 0x3f));
         bytes[size++] = (char)(0x80 | (c >> 6 & 0x3f));
     }
-    if (c >= 0x80)
-        bytes[size++] = (char)(0x80 | (c & 0x3f));
-    pmt_text_name(text, bytes, size);
+    bytes[size++] = (char)(0x80 | (c & 0x3f));
+    return size;
+}
+
+/* One code point of a Python string, as pmt_text_name() would write its bytes: U+DC80..U+DCFF stand for the undecodable
+ * bytes 0x80..0xFF (PEP 383); other surrogates become their three bytes, escaped, since they are not UTF-8. */
+void pmt_text_codepoint(struct pmt_text *text, uint32_t c)
+{
+    char bytes[4];
+    if (c >= 0xdc80 && c <= 0xdcff)
+        pmt_text_escaped_byte(text, (unsigned char)(c - 0xdc00));
+    else
+        pmt_text_name(text, bytes, pmt_utf8_put(bytes, c));
 }
 
 /* One conversion of pmt_text_values(); returns the format after it. */

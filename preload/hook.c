@@ -1,13 +1,16 @@
 /* hook.c: the interposed allocation family. The fast path of every function is: next function known? call it, count it.
  *
- *    pmt_malloc -> pmt_next_malloc -> count(+usable size, +1)
- *    pmt_free   -> count(-usable size, -1) -> pmt_next_free        before the call: afterwards the block is another's
+ *    pmt_malloc -> pmt_next_malloc -> count(+size, +1)
+ *    pmt_free   -> count(-size, -1) -> pmt_next_free        before the call: afterwards the block is another's
  *
  * The link gives pmt_malloc the name malloc (CMakeLists.txt), so that the same object can be unit-tested.
- * A block's size is what the allocator rounds it to, so that both sides of a block's life see the same number. */
+ * A block's size is the one requested, kept beside the heap (shadow.h); with --sites off or sample, which keep no table
+ * of blocks, it is the one the allocator rounds it to. What CPython's allocators take (pmt_inside) is theirs
+ * (domains.c). */
 #define _GNU_SOURCE
 #include "core.h"
 #include "real.h"
+#include "shadow.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -21,16 +24,45 @@ static inline bool is_pooled(const void *block)
     return PMT_UNLIKELY((uintptr_t)block - (uintptr_t)pmt_pool < PMT_POOL_SIZE);
 }
 
-static inline int64_t block_size(void *block)
+static inline int64_t usable_size(void *block)
 {
     return (int64_t)(PMT_LIKELY(pmt_is_glibc_heap) ? pmt_glibc_size(block) : pmt_next_malloc_usable_size(block));
 }
 
-static inline void *count_new(void *block)
+static inline void *count_new(void *block, size_t size)
 {
-    if (PMT_LIKELY(block != NULL))
-        pmt_count(block_size(block), 1);
+    if (PMT_UNLIKELY(!block) || pmt_inside)
+        return block;
+    if (PMT_LIKELY(pmt_is_exact)) {
+        if (PMT_LIKELY(pmt_shadow_set(block, size, 0)))
+            pmt_count(PMT_OWNER_NATIVE, (int64_t)size, 1);
+    } else
+        pmt_count(PMT_OWNER_NATIVE, usable_size(block), 1);
     return block;
+}
+
+/* Counts off a block that is about to be freed or resized. */
+static inline struct pmt_block count_gone(void *block)
+{
+    struct pmt_block gone = {0, 0, false};
+    if (pmt_inside)
+        return gone;
+    if (PMT_LIKELY(pmt_is_exact))
+        gone = pmt_shadow_take(block);
+    else
+        gone = (struct pmt_block){(size_t)usable_size(block), 0, true};
+    if (gone.is_known)
+        pmt_count(gone.owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, -(int64_t)gone.size, -1);
+    return gone;
+}
+
+/* Takes count_gone() back. */
+static PMT_SLOW void count_back(void *block, const struct pmt_block *gone)
+{
+    if (!gone->is_known)
+        return;
+    if (!pmt_is_exact || pmt_shadow_set(block, gone->size, gone->owner))
+        pmt_count(gone->owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, (int64_t)gone->size, 1);
 }
 
 static void *out_of_pool(size_t size, size_t alignment)
@@ -46,7 +78,7 @@ PMT_EXPORT void *pmt_malloc(size_t size)
 {
     if (!NEXT(malloc))
         return out_of_pool(size, 16);
-    return count_new(pmt_next_malloc(size));
+    return count_new(pmt_next_malloc(size), size);
 }
 
 PMT_EXPORT void pmt_free(void *block);
@@ -54,7 +86,7 @@ PMT_EXPORT void pmt_free(void *block)
 {
     if (!block || is_pooled(block) || !NEXT(free))
         return;
-    pmt_count(-block_size(block), -1);
+    count_gone(block);
     pmt_next_free(block);
 }
 
@@ -62,9 +94,10 @@ PMT_EXPORT void *pmt_calloc(size_t count, size_t size);
 PMT_EXPORT void *pmt_calloc(size_t count, size_t size)
 {
     size_t bytes;
+    bool is_too_large = __builtin_mul_overflow(count, size, &bytes);
     if (!NEXT(calloc))
-        return out_of_pool(__builtin_mul_overflow(count, size, &bytes) ? SIZE_MAX : bytes, 16);
-    return count_new(pmt_next_calloc(count, size));
+        return out_of_pool(is_too_large ? SIZE_MAX : bytes, 16);
+    return count_new(pmt_next_calloc(count, size), bytes);
 }
 
 /* A block of the pool moves to the heap when it is resized. */
@@ -77,27 +110,20 @@ static PMT_SLOW void *move_out_of_pool(void *block, size_t size)
     return fresh;
 }
 
-/* The old block's bytes leave before the call, since another thread may get its address at once; they come back if it
- * was not touched. NULL for a size of 0 means that it was freed. */
-static inline void *count_resized(int64_t old_size, void *fresh, bool is_freed)
-{
-    if (PMT_LIKELY(fresh != NULL))
-        pmt_count(block_size(fresh), 1);
-    else if (!is_freed)
-        pmt_count(old_size, 1);
-    return fresh;
-}
-
+/* The old block leaves before the call, since another thread may get its address at once; it comes back if it was not
+ * touched. NULL for a size of 0 means that it was freed. */
 PMT_EXPORT void *pmt_realloc(void *block, size_t size);
 PMT_EXPORT void *pmt_realloc(void *block, size_t size)
 {
     if (!block && NEXT(realloc))
-        return count_new(pmt_next_realloc(block, size));
+        return count_new(pmt_next_realloc(block, size), size);
     if (is_pooled(block) || !NEXT(realloc))
         return block ? move_out_of_pool(block, size) : out_of_pool(size, 16);
-    int64_t old_size = block_size(block);
-    pmt_count(-old_size, -1);
-    return count_resized(old_size, pmt_next_realloc(block, size), size == 0);
+    struct pmt_block gone = count_gone(block);
+    void *fresh = pmt_next_realloc(block, size);
+    if (PMT_UNLIKELY(!fresh && size > 0))
+        count_back(block, &gone);
+    return count_new(fresh, size);
 }
 
 PMT_EXPORT void *pmt_reallocarray(void *block, size_t count, size_t size);
@@ -120,32 +146,33 @@ PMT_EXPORT int pmt_posix_memalign(void **block, size_t alignment, size_t size)
     }
     int error = pmt_next_posix_memalign(block, alignment, size);
     if (error == 0)
-        count_new(*block);
+        count_new(*block, size);
     return error;
 }
 
 PMT_EXPORT void *pmt_aligned_alloc(size_t alignment, size_t size);
 PMT_EXPORT void *pmt_aligned_alloc(size_t alignment, size_t size)
 {
-    return NEXT(aligned_alloc) ? count_new(pmt_next_aligned_alloc(alignment, size)) : out_of_pool(size, alignment);
+    return NEXT(aligned_alloc) ? count_new(pmt_next_aligned_alloc(alignment, size), size)
+                               : out_of_pool(size, alignment);
 }
 
 PMT_EXPORT void *pmt_memalign(size_t alignment, size_t size);
 PMT_EXPORT void *pmt_memalign(size_t alignment, size_t size)
 {
-    return NEXT(memalign) ? count_new(pmt_next_memalign(alignment, size)) : out_of_pool(size, alignment);
+    return NEXT(memalign) ? count_new(pmt_next_memalign(alignment, size), size) : out_of_pool(size, alignment);
 }
 
 PMT_EXPORT void *pmt_valloc(size_t size);
 PMT_EXPORT void *pmt_valloc(size_t size)
 {
-    return NEXT(valloc) ? count_new(pmt_next_valloc(size)) : out_of_pool(size, 4096);
+    return NEXT(valloc) ? count_new(pmt_next_valloc(size), size) : out_of_pool(size, 4096);
 }
 
 PMT_EXPORT void *pmt_pvalloc(size_t size);
 PMT_EXPORT void *pmt_pvalloc(size_t size)
 {
-    return NEXT(pvalloc) ? count_new(pmt_next_pvalloc(size)) : out_of_pool(size, 4096);
+    return NEXT(pvalloc) ? count_new(pmt_next_pvalloc(size), size) : out_of_pool(size, 4096);
 }
 
 PMT_EXPORT size_t pmt_malloc_usable_size(void *block);
@@ -165,7 +192,7 @@ PMT_EXPORT void pmt_free_sized(void *block, size_t size)
         return;
     }
     if (block)
-        pmt_count(-block_size(block), -1);
+        count_gone(block);
     pmt_next_free_sized(block, size);
 }
 
@@ -177,7 +204,7 @@ PMT_EXPORT void pmt_free_aligned_sized(void *block, size_t alignment, size_t siz
         return;
     }
     if (block)
-        pmt_count(-block_size(block), -1);
+        count_gone(block);
     pmt_next_free_aligned_sized(block, alignment, size);
 }
 
@@ -199,8 +226,10 @@ PMT_EXPORT void *pmt_mmap(void *address, size_t size, int protection, int flags,
     if (!NEXT(mmap))
         return map_directly(address, size, protection, flags, fd, offset);
     void *start = pmt_next_mmap(address, size, protection, flags, fd, offset);
-    if (start != MAP_FAILED)
+    if (start != MAP_FAILED && !pmt_inside)
         pmt_maps_add((uintptr_t)start, size);
+    if (PMT_UNLIKELY(pmt_python_is_starting))
+        pmt_python_memory_mapped();
     return start;
 }
 
@@ -219,6 +248,8 @@ PMT_EXPORT int pmt_munmap(void *start, size_t size)
     }
     bool is_aligned = ((uintptr_t)start & ((uintptr_t)pmt_page_size - 1)) == 0;
     size_t removed = is_aligned ? pmt_maps_remove((uintptr_t)start, size) : 0;
+    if (is_aligned)
+        pmt_shadow_release((uintptr_t)start, size);
     int result = pmt_next_munmap(start, size);
     if (result != 0 && removed > 0)
         pmt_maps_add((uintptr_t)start, size);

@@ -34,7 +34,8 @@ static volatile char *alive; /* a page that the kernel zeroes in every child of 
 
 static struct reading {
     bool is_taken;
-    int64_t rss, peak, bytes, blocks, mapped, regions, moved_break;
+    int64_t rss, peak, mapped, regions, moved_break;
+    struct pmt_net native, python;
 } final;
 
 static void report_option(const char *line)
@@ -121,20 +122,23 @@ bool pmt_life_is_forked(void)
 
 /* ---- fork: all locks are taken before, so that no other thread holds one in the child */
 
-static bool held_log, held_maps; /* Protected by the locks themselves. */
+static struct {
+    struct pmt_lock *lock;
+    bool is_held; /* protected by the lock itself */
+} locks[] = {{&pmt_points_lock, false}, {&pmt_log_lock, false}, {&pmt_maps_lock, false}, {&pmt_large_lock, false}};
+#define LOCK_COUNT (sizeof locks / sizeof *locks)
 
 static void before_fork(void)
 {
-    held_log = pmt_lock_take(&pmt_log_lock);
-    held_maps = pmt_lock_take(&pmt_maps_lock);
+    for (size_t i = 0; i < LOCK_COUNT; i++)
+        locks[i].is_held = pmt_lock_take(locks[i].lock);
 }
 
 static void after_fork_parent(void)
 {
-    if (held_maps)
-        pmt_lock_drop(&pmt_maps_lock);
-    if (held_log)
-        pmt_lock_drop(&pmt_log_lock);
+    for (size_t i = LOCK_COUNT; i-- > 0;)
+        if (locks[i].is_held)
+            pmt_lock_drop(locks[i].lock);
 }
 
 /* In a child of fork: other threads, their locks and our files are the parent's. */
@@ -148,7 +152,8 @@ void pmt_life_child(void)
     is_first = is_ended = false;
     final.is_taken = false;
     pmt_thread_forget();
-    pmt_lock_reset(&pmt_maps_lock);
+    for (size_t i = 0; i < LOCK_COUNT; i++)
+        pmt_lock_reset(locks[i].lock);
     pmt_count_after_fork();
     pmt_rss_forget();
     pmt_log_after_fork();
@@ -161,13 +166,11 @@ void pmt_life_child(void)
 static struct reading read_now(void)
 {
     struct reading now = {.is_taken = true};
-    pmt_count_total(&now.bytes, &now.blocks);
+    now.native = pmt_count_total(PMT_OWNER_NATIVE);
+    now.python = pmt_count_total(PMT_OWNER_PYTHON);
     pmt_maps_total(&now.mapped, &now.regions);
     now.moved_break = pmt_maps_break();
-    bool is_locked = pmt_lock_take(&pmt_log_lock);
-    now.rss = is_locked ? pmt_rss_now() : -EAGAIN;
-    if (is_locked)
-        pmt_lock_drop(&pmt_log_lock);
+    now.rss = pmt_rss_read();
     now.peak = pmt_rss_peak();
     return now;
 }
@@ -195,18 +198,28 @@ static void put_process_line(struct pmt_text *text, int status)
     pmt_text_format(text, " s  exit %d\n", status & 0xff);
 }
 
+static void put_live(struct pmt_text *text, const char *label, const struct pmt_net *net)
+{
+    pmt_text_string(text, label);
+    pmt_text_mib(text, net->bytes);
+    pmt_text_string(text, " (");
+    pmt_text_grouped(text, net->bytes);
+    pmt_text_string(text, " B in ");
+    pmt_text_grouped(text, net->blocks);
+}
+
 static void put_memory_lines(struct pmt_text *text)
 {
     pmt_text_string(text, "pmt: RSS ");
     put_mib_or_unknown(text, final.rss);
     pmt_text_string(text, " at exit, peak ");
     put_mib_or_unknown(text, final.peak);
-    pmt_text_string(text, "\npmt: native live ");
-    pmt_text_mib(text, final.bytes);
-    pmt_text_string(text, " (");
-    pmt_text_grouped(text, final.bytes);
-    pmt_text_string(text, " B in ");
-    pmt_text_grouped(text, final.blocks);
+    pmt_text_string(text, "\n");
+    if (pmt_python_version()) {
+        put_live(text, "pmt: Python live ", &final.python);
+        pmt_text_string(text, " blocks)\n");
+    }
+    put_live(text, "pmt: native live ", &final.native);
     pmt_text_string(text, " malloc blocks), mapped ");
     pmt_text_mib(text, final.mapped);
     pmt_text_string(text, " in ");
@@ -296,6 +309,7 @@ static void begin(char **environment)
     find_directory();
     pmt_rss_start(pmt_config_find(environment, "PMT_PROC_ROOT"), pmt_config_find(environment, "PMT_TEST_RSS"));
     pmt_count_start();
+    pmt_large_start();
     watch_forks();
     pthread_atfork(before_fork, after_fork_parent, pmt_life_child);
     on_exit(end_by_exit, NULL);
@@ -305,7 +319,7 @@ static void begin(char **environment)
     if (pmt_real_is_bypassed(&first) && is_first)
         pmt_say(PMT_VERBOSE_PROBLEMS, "malloc is %s: its blocks are not counted",
                 first.path[0] ? first.path : "the program's own");
-    pmt_python_look();
+    pmt_python_start();
 }
 
 __attribute__((constructor)) static void start(int argc, char **argv, char **environment)
@@ -314,7 +328,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
     pmt_pid = pmt_sys_getpid();
     const char *root = pmt_config_find(environment, "PMT_ROOT");
     is_first = !root || is_root(root);
-    pmt_real_start();
+    pmt_real_resolve();
     pmt_say_start();
     pmt_config_load(environment, report_option);
     if (pmt_config.enable && (pmt_config.follow || is_first)) {

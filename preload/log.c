@@ -273,28 +273,61 @@ static void put_row(struct pmt_text *text, const char *label, const struct slot 
     pmt_text_string(text, "\n");
 }
 
-/* "MSG:  %-12zu +%-6ld %-12.6f # text" under the number of the last event. */
+/* The CPU clock at a monotonic time between the last reading and this one. Reading it at every event would cost more
+ * than the event. */
+static int64_t interpolate_cpu(int64_t then_ns, int64_t now_ns, int64_t cpu_ns)
+{
+    int64_t passed = now_ns - stamp_monotonic_ns, cpu = cpu_ns - stamp_cpu_ns;
+    if (passed <= 0 || stamp_monotonic_ns == 0)
+        return cpu_ns;
+    double share = (double)(then_ns - stamp_monotonic_ns) / (double)passed;
+    share = share < 0 ? 0 : share > 1 ? 1 : share;
+    return stamp_cpu_ns + (int64_t)(share * (double)cpu);
+}
+
+/* ---- messages and marks */
+
+/* "MSG:  %-12zu +%-6ld %-12.6f # text" */
+static void put_message_head(struct pmt_text *text, uint64_t number, uint64_t since_logged, int64_t cpu_ns)
+{
+    put_number_column(text, "MSG:  ", number, since_logged);
+    put_clock(text, cpu_ns);
+    pmt_text_string(text, "# ");
+}
+
+/* A message under the number of the last event. */
 static int write_message(uint64_t number, const char *words, const char *reason)
 {
     struct pmt_text text;
     uint64_t last = count ? count - 1 : 0;
     begin_rows(&text, pmt_config.log_max);
-    put_number_column(&text, "MSG:  ", last, last - last_logged);
-    put_clock(&text, pmt_sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
-    pmt_text_format(&text, "# %lu %s%s\n", number, words, reason);
+    put_message_head(&text, last, last - last_logged, pmt_sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
+    pmt_text_format(&text, "%lu %s%s\n", number, words, reason);
     return end_rows(&text);
 }
 
-/* The CPU clock at the time of `slot`, between the last reading and this one. Reading it at every event would cost more
- * than the event. */
-static int64_t interpolate_cpu(const struct slot *slot, int64_t monotonic_ns, int64_t cpu_ns)
+/* Marks wait here, text behind each, until a row is written: setting one must not cost a system call. */
+struct mark {
+    const char *label;
+    uint64_t number, since_logged;
+    int64_t monotonic_ns, memory;
+    size_t size;
+};
+static char marks[32768] __attribute__((aligned(8)));
+static size_t marks_size;
+
+static void put_marks(struct pmt_text *text, int64_t now_ns, int64_t cpu_ns)
 {
-    int64_t passed = monotonic_ns - stamp_monotonic_ns, cpu = cpu_ns - stamp_cpu_ns;
-    if (passed <= 0 || stamp_monotonic_ns == 0)
-        return cpu_ns;
-    double share = (double)(slot->monotonic_ns - stamp_monotonic_ns) / (double)passed;
-    share = share < 0 ? 0 : share > 1 ? 1 : share;
-    return stamp_cpu_ns + (int64_t)(share * (double)cpu);
+    for (size_t at = 0; at < marks_size;) {
+        struct mark mark;
+        memcpy(&mark, marks + at, sizeof mark);
+        put_message_head(text, mark.number, mark.since_logged, interpolate_cpu(mark.monotonic_ns, now_ns, cpu_ns));
+        pmt_text_string(text, mark.label);
+        pmt_text_name(text, marks + at + sizeof mark, mark.size);
+        pmt_text_format(text, " memory=%ld\n", mark.memory);
+        at += sizeof mark + mark.size;
+    }
+    marks_size = 0;
 }
 
 static PMT_SLOW void report_failure(int error)
@@ -324,8 +357,9 @@ static void write_rows(struct slot *slot, bool has_previous)
     }
     int64_t cpu_ns = pmt_sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     begin_rows(&text, pmt_config.log_max - END_RESERVE);
+    put_marks(&text, slot->monotonic_ns, cpu_ns);
     if (has_previous)
-        put_row(&text, "PREV: ", &previous, interpolate_cpu(&previous, slot->monotonic_ns, cpu_ns));
+        put_row(&text, "PREV: ", &previous, interpolate_cpu(previous.monotonic_ns, slot->monotonic_ns, cpu_ns));
     put_row(&text, "NEXT: ", slot, cpu_ns);
     stamp_monotonic_ns = slot->monotonic_ns;
     stamp_cpu_ns = cpu_ns;
@@ -409,11 +443,43 @@ void pmt_log_event(const struct pmt_event *event)
         namer->release(old);
 }
 
+static void flush_marks(void)
+{
+    struct pmt_text text;
+    if (!file.is_open || file.error < 0 || file.is_full || marks_size == 0)
+        return;
+    begin_rows(&text, pmt_config.log_max - END_RESERVE);
+    put_marks(&text, pmt_sys_clock_ns(CLOCK_MONOTONIC), pmt_sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
+    int error = end_rows(&text);
+    if (error < 0)
+        report_failure(error);
+}
+
+/* A mark between the last event and the next: "# label text memory=N". It is written with the next row. */
+void pmt_log_mark(const char *label, const char *text, size_t size, int64_t memory)
+{
+    size_t room = sizeof marks - sizeof(struct mark);
+    if (pmt_config.events == PMT_EVENTS_OFF || !pmt_lock_take(&pmt_log_lock))
+        return;
+    size = size < room / 2 ? size : room / 2;
+    if (marks_size + size > room)
+        flush_marks();
+    if (marks_size + size <= room) {
+        uint64_t last = count ? count - 1 : 0;
+        struct mark mark = {label, last, last - last_logged, pmt_sys_clock_ns(CLOCK_MONOTONIC), memory, size};
+        memcpy(marks + marks_size, &mark, sizeof mark);
+        memcpy(marks + marks_size + sizeof mark, text, size);
+        marks_size += sizeof mark + size;
+    }
+    pmt_lock_drop(&pmt_log_lock);
+}
+
 /* At an end of the process or of Python: says in the log what is not in it. Logging may go on afterwards. */
 void pmt_log_finish(void)
 {
     if (!pmt_lock_take(&pmt_log_lock))
         return;
+    flush_marks();
     uint64_t missing = file.left_out + file.lost;
     if (file.size > 0 && missing > file.reported) {
         int error = file.left_out ? write_message(file.left_out, "rows were left out", "") : 0;
@@ -436,6 +502,7 @@ void pmt_log_after_fork(void)
     last_rss = last_logged_rss = 0;
     stamp_monotonic_ns = stamp_cpu_ns = 0;
     is_stopped = false;
+    marks_size = 0;
 }
 
 /* Path of the log, NULL if there is none; its rows, and those that did not get into it. */

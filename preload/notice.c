@@ -32,7 +32,8 @@
 /* ---- dlopen: may bring a libpython. It can be looked for only after the call, and the jump does not come back here;
  * so the look happens in the calling thread's next allocations, the first ones of which are dlopen's own. */
 
-#define LOOKS_AFTER_DLOPEN 4096 /* allocations watched at most: dlopen of a loaded object adds nothing to see */
+/* Allocations watched at most: dlopen of an object that is loaded already adds nothing to see. */
+#define LOOKS_AFTER_DLOPEN 4096
 
 static __thread int looks_left;
 static __thread uint64_t loads_before;

@@ -11,6 +11,7 @@
 
 #include <dlfcn.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sys.h"
 
@@ -22,6 +23,7 @@
 
 char pmt_pool[PMT_POOL_SIZE] __attribute__((aligned(64)));
 bool pmt_is_glibc_heap;
+bool pmt_is_exact;
 
 static size_t pool_used;                    /* atomic */
 static int resolve_state;                   /* 0 not yet, 1 under way, 2 done. Atomic. */
@@ -63,6 +65,41 @@ size_t pmt_pool_size(const void *block)
     return size;
 }
 
+/* Whether the sizes in the chunk headers are those of malloc_usable_size: false under valgrind and checking mallocs. */
+static bool has_glibc_headers(void)
+{
+    static const size_t sizes[] = {1, 24, 25, 100, 1000, 5000, 300000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        void *block = pmt_next_malloc(sizes[i]);
+        bool is_same = block && pmt_glibc_size(block) == pmt_next_malloc_usable_size(block);
+        if (block)
+            pmt_next_free(block);
+        if (!is_same)
+            return false;
+    }
+    return true;
+}
+
+/* Whether requested sizes are kept (shadow.h): by PMT_SITES, and only where blocks are aligned to 16 bytes. Asked for
+ * at the very first allocation, long before the options are read. */
+static bool wants_exact(void)
+{
+    const char *sites = environ ? pmt_config_find(environ, "PMT_SITES") : NULL;
+    const char *enable = environ ? pmt_config_find(environ, "PMT_ENABLE") : NULL;
+    return (!sites || (strcmp(sites, "off") != 0 && strcmp(sites, "sample") != 0)) &&
+           (!enable || strcmp(enable, "0") != 0);
+}
+
+/* Finds out, once, whose heap it is. */
+static void find_out_heap(void)
+{
+    Dl_info heap, libc;
+    void *version = dlsym(RTLD_NEXT, "gnu_get_libc_version");
+    pmt_is_glibc_heap = version && dladdr(version, &libc) && dladdr((void *)pmt_next_malloc, &heap) &&
+                        dladdr((void *)pmt_next_free, &heap) && heap.dli_fbase == libc.dli_fbase && has_glibc_headers();
+    pmt_is_exact = pmt_is_glibc_heap && wants_exact();
+}
+
 /* True: every next function that exists is known. False: not now; use the pool. */
 PMT_SLOW bool pmt_real_resolve(void)
 {
@@ -80,33 +117,9 @@ PMT_SLOW bool pmt_real_resolve(void)
     }
     if (is_missing)
         dlerror(); /* the host must not find our failed look-ups in its own dlerror() */
+    find_out_heap();
     __atomic_store_n(&resolve_state, 2, __ATOMIC_RELEASE);
     return true;
-}
-
-/* Whether the sizes in the chunk headers are those of malloc_usable_size: false under valgrind and checking mallocs. */
-static bool has_glibc_headers(void)
-{
-    static const size_t sizes[] = {1, 24, 25, 100, 1000, 5000, 300000};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        void *block = pmt_next_malloc(sizes[i]);
-        bool is_same = block && pmt_glibc_size(block) == pmt_next_malloc_usable_size(block);
-        if (block)
-            pmt_next_free(block);
-        if (!is_same)
-            return false;
-    }
-    return true;
-}
-
-/* Finds out, once, whose heap it is. */
-void pmt_real_start(void)
-{
-    Dl_info heap, libc;
-    pmt_real_resolve();
-    void *version = dlsym(RTLD_NEXT, "gnu_get_libc_version");
-    pmt_is_glibc_heap = version && dladdr(version, &libc) && dladdr((void *)pmt_next_malloc, &heap) &&
-                        dladdr((void *)pmt_next_free, &heap) && heap.dli_fbase == libc.dli_fbase && has_glibc_headers();
 }
 
 /* Whether another object's malloc stands before ours, so that native blocks pass us by; its path ("": the executable).

@@ -92,6 +92,16 @@ int64_t pmt_rss_now(void)
     return parse_number(&at, text + got) * pmt_page_size;
 }
 
+/* The same, for callers who hold no lock. */
+int64_t pmt_rss_read(void)
+{
+    if (!pmt_lock_take(&pmt_log_lock))
+        return -EAGAIN;
+    int64_t bytes = pmt_rss_now();
+    pmt_lock_drop(&pmt_log_lock);
+    return bytes;
+}
+
 /* The highest resident bytes so far (VmHWM), or -errno. */
 int64_t pmt_rss_peak(void)
 {

@@ -2,10 +2,12 @@
  *
  *    constructor, or after dlopen: an object that defines PyImport_Inittab   pmt_python_look()
  *         the entry of "posix" in that table is made ours
+ *    constructor, or the first mapping after that dlopen                     prepare()
+ *         functions are resolved, allocators wrapped, the module `pmt` added to the table
  *    interpreter start: "posix" is initialised, GIL held                     begin_interpreter()
- *         functions are resolved, a profile function is set, which waits
+ *         builtins; a profile function is set, which waits
  *    first Python call after the import of site                              pmt_attach_wait()
- *         atexit handler; events begin. No user code has run
+ *         atexit handler; first point; events begin. No user code has run
  *    atexit handlers have run                                                end_interpreter()
  *         events end; the final reading. Nothing has been torn down
  *
@@ -14,16 +16,20 @@
 
 #include <string.h>
 
+#include "sys.h"
+
 #include "poison.h"
 
 #define NEWEST_MINOR 15 /* newer ones get the public API only */
 
-bool pmt_python_is_found;
+bool pmt_python_is_found, pmt_python_is_starting;
 
 static struct pmt_elf python; /* the object that holds CPython */
 static PyObject *(*initialise_posix)(void);
 static char version[32]; /* "3.11.7", empty until an interpreter starts */
 static bool is_refused;  /* this CPython is none that pmt can attach to */
+static bool is_prepared;
+static int finder_thread; /* who found CPython: nobody else knows when its dlopen is over */
 
 enum stage { NONE, STARTING, IMPORTING_SITE, RUNNING, ENDED };
 static enum stage stage;
@@ -98,6 +104,8 @@ static void begin_running(void)
     if (!pmt_frames_start() || !register_end())
         pmt_say(PMT_VERBOSE_PROBLEMS, "atexit cannot be used: figures at exit are those after Python's end");
     pmt_log_start(&pmt_frames_namer);
+    pmt_domains_wrap();
+    pmt_module_ready();
 }
 
 /* Called at events until it returns true: Python is ready, and this event is the first to be logged. */
@@ -152,16 +160,65 @@ static bool resolve_python(void)
     return true;
 }
 
+/* Adds the module `pmt` to the table of built-in modules, before the interpreter copies it. */
+static void add_module(void)
+{
+    struct _inittab **table = pmt_elf_symbol(&python, "PyImport_Inittab"), *old = *table, *fresh;
+    size_t count = 0;
+    while (old[count].name)
+        count++;
+    if (!(fresh = pmt_sys_pages((count + 2) * sizeof *fresh)))
+        return;
+    memcpy(fresh, old, count * sizeof *fresh);
+    fresh[count] = (struct _inittab){"pmt", pmt_module_initialise};
+    *table = fresh;
+}
+
+/* What can be done as soon as CPython's code may be called. */
+static void prepare(void)
+{
+    if (is_prepared)
+        return;
+    is_prepared = true;
+    if (!resolve_python())
+        return;
+    pmt_domains_start(&python);
+    add_module();
+}
+
+/* Until Python is ready, it may put other allocators in our place: PYTHONMALLOC and -X dev do, and it swaps them for a
+ * moment. So every allocation that reaches malloc looks, until then. */
+static void wrap_at_next_call(void)
+{
+    if (!pmt_python_is_starting)
+        return;
+    pmt_domains_wrap();
+    pmt_count_when_next_called(wrap_at_next_call);
+}
+
+/* After a mapping while Python starts. At first that may be inside dlopen, by another thread, with CPython not yet
+ * relocated; the thread that called dlopen maps nothing before that is over. */
+void pmt_python_memory_mapped(void)
+{
+    if (finder_thread != pmt_thread_id() || is_refused || is_prepared)
+        return;
+    prepare();
+    wrap_at_next_call();
+}
+
 /* In place of PyInit_posix: the interpreter is being started. Sub-interpreters come here too, while the first one runs.
  */
 static PyObject *begin_interpreter(void)
 {
     PyObject *module = initialise_posix();
-    if (pmt_state != PMT_ON || is_refused || (stage != NONE && stage != ENDED))
+    prepare();
+    pmt_python_is_starting = false;
+    if (pmt_state != PMT_ON || is_refused)
         return module;
-    if (stage == NONE && !resolve_python())
-        return module;
-    PyThreadState *current = pmt_pyver_current_thread();
+    pmt_domains_wrap();
+    if (!pmt_module_install())
+        pmt_say(PMT_VERBOSE_PROBLEMS, "the builtins of pmt could not be added to an interpreter");
+    PyThreadState *current = stage == NONE || stage == ENDED ? pmt_pyver_current_thread() : NULL;
     if (!current)
         return module;
     stage = STARTING;
@@ -198,8 +255,19 @@ enum pmt_found pmt_python_look(void)
     if (!entries)
         return PMT_FOUND_NONE;
     enum pmt_found found = *entries && (*entries)->name ? take_entry(*entries) : PMT_FOUND_UNREADY;
-    pmt_python_is_found = found == PMT_FOUND;
+    pmt_python_is_found = pmt_python_is_starting = found == PMT_FOUND;
+    finder_thread = pmt_thread_id();
     return found;
+}
+
+/* At the start of the process, when everything is relocated. */
+void pmt_python_start(void)
+{
+    if (pmt_python_look() != PMT_FOUND)
+        return;
+    prepare();
+    if (!is_refused)
+        wrap_at_next_call();
 }
 
 void pmt_python_thread_created(void)

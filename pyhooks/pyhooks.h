@@ -5,6 +5,9 @@
  *    pyver.c    what differs from version to version
  *    events.c   the profile function: events into the event log
  *    frames.c   names of code objects for the log
+ *    domains.c  the three allocator domains, wrapped
+ *    points.c   MEMPOINTs
+ *    module.c   builtins and module `pmt`; prelude.py holds what is better said in Python
  *
  * Everything here runs with the GIL held, unless it says otherwise. */
 #ifndef PMT_PYHOOKS_H
@@ -15,7 +18,8 @@
 
 #include "core.h"
 
-#undef PyCFunction_NewEx /* a macro from 3.9 on; the function is there in every version */
+/* A macro in some versions; the function is there in every one. */
+#undef PyCFunction_NewEx
 
 /* The table: use as py.PyErr_Clear(). Written once, before Python runs any code. */
 struct pmt_pyapi {
@@ -35,6 +39,27 @@ bool pmt_pyver_is_outermost(PyFrameObject *frame);
 PyThreadState *pmt_pyver_current_thread(void);
 void pmt_pyver_profile_new_threads(PyThreadState *current, Py_tracefunc function);
 void pmt_pyver_start(int minor, PyThreadState *current);
+
+PyInterpreterState *pmt_pyver_interpreter(void);
+bool pmt_pyver_has_own_gils(void);
+
+/* domains.c */
+void pmt_domains_start(const struct pmt_elf *python);
+void pmt_domains_wrap(void);
+bool pmt_domains_were_removed(void);
+bool pmt_domains_are_aligned(void);
+
+/* points.c */
+bool pmt_points_add(const char *id, size_t size, int64_t memory);
+size_t pmt_points_count(void);
+const char *pmt_points_get(size_t index, size_t *size, int64_t *memory);
+void pmt_points_rename_first(const char *id);
+int64_t pmt_points_figure(void);
+
+/* module.c */
+bool pmt_module_install(void);
+void pmt_module_ready(void);
+PyObject *pmt_module_initialise(void);
 
 /* events.c */
 void pmt_events_start(void);

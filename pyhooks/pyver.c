@@ -73,6 +73,21 @@ PyThreadState *pmt_pyver_current_thread(void)
     return mine && mine == running ? mine : NULL;
 }
 
+/* The interpreter of the caller, who holds its GIL. */
+PyInterpreterState *pmt_pyver_interpreter(void)
+{
+    PyThreadState *current = py.PyThreadState_Get();
+    if (py.PyThreadState_GetInterpreter)
+        return py.PyThreadState_GetInterpreter(current);
+    return ((struct old_thread *)(void *)current)->interpreter;
+}
+
+/* Whether interpreters may have a GIL each (PEP 684). */
+bool pmt_pyver_has_own_gils(void)
+{
+    return version_minor >= 12;
+}
+
 /* Up to 3.8 thread states have no number: a new one has no frame and no profile function. */
 static bool is_untouched(const PyThreadState *thread)
 {

@@ -1,0 +1,98 @@
+/* shadow.h: what is known of every live block, beside the heap, never in it.
+ *
+ *    address  ->  root[address / 64 MiB]  ->  leaf: 4 bytes for every 16 bytes of heap
+ *
+ *    block of up to 16 bytes   | START owner size |            the size in 5 bits of its first entry
+ *    below 128 KiB             | START owner 17   | size |     its second granule is its own
+ *    larger                    in the hash table of large.c
+ *
+ * No lock and no hash: an entry belongs to the block, and the block to whoever allocates or frees it. A leaf is 16 MiB
+ * of address space, of which only the pages beside used heap are ever resident. Heaps that give 8-byte aligned
+ * addresses cannot be described (two blocks could start in one granule); such a block is not entered. */
+#ifndef PMT_SHADOW_H
+#define PMT_SHADOW_H
+
+#include "core.h"
+
+#define PMT_SHADOW_ADDRESS_BITS 47
+#define PMT_SHADOW_LEAF_BITS 26
+#define PMT_SHADOW_GRANULE_BITS 4
+#define PMT_SHADOW_START 0x80000000u
+#define PMT_SHADOW_PYTHON 0x40000000u
+#define PMT_SHADOW_SIZE_SHIFT 25
+#define PMT_SHADOW_SIZE_MASK 31u
+enum { PMT_SHADOW_SIZE_SMALL_MAX = 16, PMT_SHADOW_SIZE_SECOND = 17 };
+#define PMT_SHADOW_LARGE ((size_t)128 << 10)
+
+extern uint32_t *pmt_shadow_root[(size_t)1 << (PMT_SHADOW_ADDRESS_BITS - PMT_SHADOW_LEAF_BITS)];
+uint32_t *pmt_shadow_new_leaf(uintptr_t address);
+void pmt_shadow_release(uintptr_t start, size_t size);
+void pmt_shadow_forget_stale(const uint32_t *entry);
+
+/* What is left of a block that was taken out: enough to count it off, or to enter it again. */
+struct pmt_block {
+    size_t size;
+    uint32_t owner;
+    bool is_known;
+};
+void pmt_shadow_count_off(const struct pmt_block *block);
+
+/* large.c */
+extern size_t pmt_large_count;
+bool pmt_large_set(const void *block, size_t size, uint32_t owner);
+struct pmt_block pmt_large_take(const void *block);
+
+/* The entry of the granule at `block`; NULL if there is no leaf yet. */
+static inline uint32_t *pmt_shadow_entry(const void *block)
+{
+    uintptr_t address = (uintptr_t)block;
+    if (PMT_UNLIKELY(address >> PMT_SHADOW_ADDRESS_BITS))
+        return NULL;
+    uint32_t *leaf = __atomic_load_n(&pmt_shadow_root[address >> PMT_SHADOW_LEAF_BITS], __ATOMIC_ACQUIRE);
+    uintptr_t within = address & (((uintptr_t)1 << PMT_SHADOW_LEAF_BITS) - 1);
+    return PMT_LIKELY(leaf != NULL) ? leaf + (within >> PMT_SHADOW_GRANULE_BITS) : NULL;
+}
+
+static inline size_t pmt_shadow_size(const uint32_t *entry)
+{
+    uint32_t code = *entry >> PMT_SHADOW_SIZE_SHIFT & PMT_SHADOW_SIZE_MASK;
+    return code <= PMT_SHADOW_SIZE_SMALL_MAX ? code : entry[1];
+}
+
+/* Enters a block of `size` requested bytes. False: it cannot be entered, and will be unknown when it is freed. A mark
+ * that is still there is of a block whose free nobody showed us; its bytes are taken off. */
+static inline bool pmt_shadow_set(const void *block, size_t size, uint32_t owner)
+{
+    if (PMT_UNLIKELY(size >= PMT_SHADOW_LARGE))
+        return pmt_large_set(block, size, owner);
+    uint32_t *entry = pmt_shadow_entry(block);
+    if (PMT_UNLIKELY(!entry && !(entry = pmt_shadow_new_leaf((uintptr_t)block))))
+        return false;
+    if (PMT_UNLIKELY((uintptr_t)block & (((uintptr_t)1 << PMT_SHADOW_GRANULE_BITS) - 1)))
+        return false;
+    if (PMT_UNLIKELY(*entry & PMT_SHADOW_START))
+        pmt_shadow_forget_stale(entry);
+    if (size <= PMT_SHADOW_SIZE_SMALL_MAX) {
+        *entry = PMT_SHADOW_START | owner | (uint32_t)size << PMT_SHADOW_SIZE_SHIFT;
+        return true;
+    }
+    *entry = PMT_SHADOW_START | owner | (uint32_t)PMT_SHADOW_SIZE_SECOND << PMT_SHADOW_SIZE_SHIFT;
+    entry[1] = (uint32_t)size;
+    return true;
+}
+
+/* Takes a block out, before it is freed: afterwards its address may be another thread's. */
+static inline struct pmt_block pmt_shadow_take(const void *block)
+{
+    uint32_t *entry = pmt_shadow_entry(block);
+    if (PMT_UNLIKELY(!entry || !(*entry & PMT_SHADOW_START))) {
+        if (__atomic_load_n(&pmt_large_count, __ATOMIC_RELAXED))
+            return pmt_large_take(block);
+        return (struct pmt_block){0, 0, false};
+    }
+    struct pmt_block known = {pmt_shadow_size(entry), *entry & PMT_SHADOW_PYTHON, true};
+    *entry = 0;
+    return known;
+}
+
+#endif

@@ -1,0 +1,192 @@
+/* domains.c: CPython's three allocator domains (raw, mem, object), wrapped.
+ *
+ *    PyObject_Malloc -> ours -> pymalloc -> PyMem_RawMalloc -> ours -> malloc -> hook.c
+ *                       counts              pmt_inside: passes through    passes through
+ *
+ * The outermost layer owns the block, with the size that was requested; so nothing is counted twice, and an arena of
+ * pymalloc (mapped inside) is nobody's. The layout of blocks is not changed: wrappers may come and go at any time.
+ * Other tools put allocators in our place: PYTHONMALLOC and -X dev do before user code, so until Python is ready every
+ * allocation that reaches malloc looks (attach.c); a later removal is noticed at the next check, and said.
+ * poison.h stays out: the fields of PyMemAllocatorEx have the poisoned names. */
+#include "pyhooks.h"
+#include "shadow.h"
+
+#define DOMAINS 3
+#define LAYERS_MAX 32 /* of a domain: CPython swaps allocators a few times while it starts */
+
+/* A wrapper, once set, keeps its `next` for ever: whoever replaced it may put it back. */
+static struct layer {
+    PyMemAllocatorEx next;
+} layers[DOMAINS][LAYERS_MAX];
+static int layer_count[DOMAINS]; /* Protected by the GIL, or by there being one thread yet. */
+
+static void (*get_allocator)(PyMemAllocatorDomain, PyMemAllocatorEx *);
+static void (*set_allocator)(PyMemAllocatorDomain, PyMemAllocatorEx *);
+
+static inline void *count_new(void *block, size_t size)
+{
+    if (PMT_LIKELY(block != NULL) && PMT_LIKELY(pmt_shadow_set(block, size, PMT_SHADOW_PYTHON)))
+        pmt_count(PMT_OWNER_PYTHON, (int64_t)size, 1);
+    return block;
+}
+
+/* Counts off a block that is about to be freed. One made before we came is known as native, or not at all. */
+static inline struct pmt_block count_gone(void *block)
+{
+    struct pmt_block gone = pmt_shadow_take(block);
+    if (PMT_LIKELY(gone.is_known))
+        pmt_count(gone.owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, -(int64_t)gone.size, -1);
+    return gone;
+}
+
+static void *domain_malloc(void *context, size_t size)
+{
+    struct layer *layer = context;
+    if (pmt_inside)
+        return layer->next.malloc(layer->next.ctx, size);
+    pmt_inside = 1;
+    void *block = layer->next.malloc(layer->next.ctx, size);
+    pmt_inside = 0;
+    return count_new(block, size);
+}
+
+static void *domain_calloc(void *context, size_t count, size_t size)
+{
+    struct layer *layer = context;
+    if (pmt_inside)
+        return layer->next.calloc(layer->next.ctx, count, size);
+    pmt_inside = 1;
+    void *block = layer->next.calloc(layer->next.ctx, count, size);
+    pmt_inside = 0;
+    return count_new(block, count * size); /* did not overflow, or there is no block */
+}
+
+static PMT_SLOW void count_back(void *block, const struct pmt_block *gone)
+{
+    if (block && gone->is_known && pmt_shadow_set(block, gone->size, gone->owner))
+        pmt_count(gone->owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, (int64_t)gone->size, 1);
+}
+
+static void *domain_realloc(void *context, void *block, size_t size)
+{
+    struct layer *layer = context;
+    struct pmt_block gone = {0, 0, false};
+    if (pmt_inside)
+        return layer->next.realloc(layer->next.ctx, block, size);
+    if (block)
+        gone = count_gone(block);
+    pmt_inside = 1;
+    void *fresh = layer->next.realloc(layer->next.ctx, block, size);
+    pmt_inside = 0;
+    if (PMT_UNLIKELY(!fresh))
+        count_back(block, &gone);
+    return count_new(fresh, size);
+}
+
+/* A block that we do not know goes down as what it is to the layers below. */
+static void domain_free(void *context, void *block)
+{
+    struct layer *layer = context;
+    if (pmt_inside || !block || PMT_UNLIKELY(!count_gone(block).is_known)) {
+        layer->next.free(layer->next.ctx, block);
+        return;
+    }
+    pmt_inside = 1;
+    layer->next.free(layer->next.ctx, block);
+    pmt_inside = 0;
+}
+
+static bool is_ours(int domain, const PyMemAllocatorEx *top)
+{
+    return (struct layer *)top->ctx >= layers[domain] && (struct layer *)top->ctx < layers[domain] + LAYERS_MAX;
+}
+
+/* Whether an allocation made through `top` comes by us. The caller holds the GIL: debug allocators insist. */
+static bool is_reached(const PyMemAllocatorEx *top)
+{
+    int64_t before = pmt_count_total(PMT_OWNER_PYTHON).blocks;
+    void *block = top->malloc(top->ctx, 1);
+    bool is_counted = pmt_count_total(PMT_OWNER_PYTHON).blocks > before;
+    top->free(top->ctx, block);
+    return is_counted;
+}
+
+/* The domain's wrapper of `top`: one there is, or a new one; NULL if there are too many. */
+static struct layer *layer_over(int domain, const PyMemAllocatorEx *top)
+{
+    int count = layer_count[domain];
+    for (int i = 0; i < count; i++)
+        if (layers[domain][i].next.malloc == top->malloc && layers[domain][i].next.ctx == top->ctx)
+            return &layers[domain][i];
+    if (count == LAYERS_MAX)
+        return NULL;
+    layers[domain][count].next = *top;
+    layer_count[domain]++;
+    return &layers[domain][count];
+}
+
+static void install(int domain, const PyMemAllocatorEx *top)
+{
+    struct layer *layer = layer_over(domain, top);
+    PyMemAllocatorEx ours = {layer, domain_malloc, domain_calloc, domain_realloc, domain_free};
+    if (!layer)
+        return;
+    set_allocator((PyMemAllocatorDomain)domain, &ours);
+}
+
+/* While Python starts: puts a wrapper on top of every domain that has none there. A wrapper further down lets pass what
+ * the upper one owns. */
+void pmt_domains_wrap(void)
+{
+    PyMemAllocatorEx top;
+    if (!set_allocator || pmt_inside)
+        return;
+    for (int domain = 0; domain < DOMAINS; domain++) {
+        get_allocator((PyMemAllocatorDomain)domain, &top);
+        if (!is_ours(domain, &top))
+            install(domain, &top);
+    }
+}
+
+/* Later, with the GIL: true if another tool has removed a wrapper, which is put back. One that was put above ours
+ * stays. */
+bool pmt_domains_were_removed(void)
+{
+    PyMemAllocatorEx top;
+    bool were_removed = false;
+    if (!set_allocator || pmt_inside)
+        return false;
+    for (int domain = 0; domain < DOMAINS; domain++) {
+        get_allocator((PyMemAllocatorDomain)domain, &top);
+        if (is_ours(domain, &top) || is_reached(&top))
+            continue;
+        install(domain, &top);
+        were_removed = true;
+    }
+    return were_removed;
+}
+
+/* False: this CPython gives addresses that the table of blocks cannot hold. */
+bool pmt_domains_are_aligned(void)
+{
+    PyMemAllocatorEx top;
+    uintptr_t bits = 0;
+    void *blocks[16];
+    get_allocator(PYMEM_DOMAIN_OBJ, &top);
+    for (size_t i = 0; i < 16; i++)
+        bits |= (uintptr_t)(blocks[i] = top.malloc(top.ctx, 24));
+    for (size_t i = 0; i < 16; i++)
+        top.free(top.ctx, blocks[i]);
+    return bits % 16 == 0;
+}
+
+void pmt_domains_start(const struct pmt_elf *python)
+{
+    *(void **)(void *)&get_allocator = pmt_elf_symbol(python, "PyMem_GetAllocator");
+    *(void **)(void *)&set_allocator = pmt_elf_symbol(python, "PyMem_SetAllocator");
+    if (!get_allocator || !set_allocator) {
+        set_allocator = NULL;
+        return;
+    }
+    pmt_domains_wrap();
+}

@@ -1,0 +1,179 @@
+# prelude.py: the part of pmt that is better said in Python. It is built into libpmt.so, and compiled at the first use of one
+# of its names, once an interpreter, in a namespace of its own. Python 3.6 must be able to read it. The builtins MEMPOINT,
+# MEMLOGS, MEMPRINT and MEMTRACE (pyhooks/module.c) are there.
+import collections
+import functools
+import sys
+import types
+
+MemLog = collections.namedtuple('MemLog', 'ID memory')
+MemLog.__doc__ = 'A point of MEMLOGS: its ID, and the live bytes of Python\'s allocators.'
+MemLog.__module__ = 'pmt'
+
+Live = collections.namedtuple('Live', 'python native total blocks')
+Live.__module__ = 'pmt'
+
+_point, _logs, _print, _trace = MEMPOINT, MEMLOGS, MEMPRINT, MEMTRACE
+
+
+def filter_logs(predicate):
+    return [log for log in _logs if predicate(log)]
+
+
+def map_logs(func):
+    return [func(log) for log in _logs]
+
+
+def _write(text):
+    stream = sys.stdout
+    try:
+        try:
+            stream.write(text)
+        except UnicodeEncodeError:
+            encoding = getattr(stream, 'encoding', None) or 'ascii'
+            stream.write(text.encode(encoding, 'replace').decode(encoding, 'replace'))
+    except Exception:  # closed, None, or not a stream: a print that fails must not end the program
+        pass
+
+
+def memprint():
+    for i, log in enumerate(_logs):
+        _write('{0: < 4} {1: <6} → {2}\n'.format(i, round(log.memory / 2**20, 1), log.ID))
+
+
+def pp(*objects):
+    """Prints each object as pprint does; MEMLOGS with a MemLog a line."""
+    import pprint
+    for item in objects:
+        pprint.pprint(list(item) if item is _logs else item)
+
+
+def _name(func):
+    inner = getattr(func, 'func', None)  # functools.partial
+    return getattr(func, '__name__', None) or (_name(inner) if inner is not None else type(func).__name__)
+
+
+def _trace_async_generator(func, before, after):
+    @functools.wraps(func)
+    async def traced(*args, **kwargs):
+        _point(before)
+        generator = func(*args, **kwargs)
+        try:
+            item = await generator.__anext__()
+            while True:
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    await generator.aclose()
+                    raise
+                except BaseException as error:
+                    item = await generator.athrow(error)
+                else:
+                    item = await generator.asend(sent)
+        except StopAsyncIteration:
+            pass
+        finally:
+            _point(after)
+    return traced
+
+
+def _trace_coroutine(func, before, after):
+    @functools.wraps(func)
+    async def traced(*args, **kwargs):
+        _point(before)
+        try:
+            return await func(*args, **kwargs)
+        finally:
+            _point(after)
+    return traced
+
+
+def _trace_generator(func, before, after):
+    @functools.wraps(func)
+    def traced(*args, **kwargs):
+        _point(before)
+        try:
+            return (yield from func(*args, **kwargs))
+        finally:
+            _point(after)
+    return traced
+
+
+def _trace_call(func, before, after):
+    @functools.wraps(func)
+    def traced(*args, **kwargs):
+        _point(before)
+        try:
+            return func(*args, **kwargs)
+        finally:
+            _point(after)
+    return traced
+
+
+def _trace_class(cls, before, after):
+    """The class stays a class: its instances are traced while they are initialised."""
+    try:
+        cls.__init__ = _trace_call(cls.__init__, before, after)
+    except TypeError:  # a class of C
+        return _trace_call(cls, before, after)
+    return cls
+
+
+# By the flags of the code object (Include/code.h): generator, coroutine, generator-based coroutine, async generator.
+_KINDS = ((0x200, _trace_async_generator), (0x80, _trace_coroutine), (0x20, _trace_generator))
+
+
+def memtrace(func, ID_before=None, ID_after=None):
+    if isinstance(func, (classmethod, staticmethod)):
+        return type(func)(memtrace(func.__func__, ID_before, ID_after))
+    if isinstance(func, property):
+        parts = [part and memtrace(part, ID_before, ID_after) for part in (func.fget, func.fset, func.fdel)]
+        return property(*parts, doc=func.__doc__)
+    if not callable(func):
+        raise TypeError('MEMTRACE takes a callable, not ' + type(func).__name__)
+    name = _name(func)
+    before = 'Before ' + name + '()' if ID_before is None else ID_before
+    after = 'After ' + name + '()' if ID_after is None else ID_after
+    if isinstance(func, type):
+        return _trace_class(func, before, after)
+    flags = getattr(getattr(func, '__code__', None), 'co_flags', 0)
+    for flag, trace in _KINDS:
+        if flags & flag:
+            traced = trace(func, before, after)
+            return types.coroutine(traced) if flags & 0x100 else traced
+    return _trace_call(func, before, after)
+
+
+# ---- packages that pmt stands in for
+
+def _fill_perftester(module):
+    import pmt
+    pmt._rename_first_point()
+    pmt.MemLogsList.__module__ = MemLog.__module__ = pmt.IncorrectUseOfMEMLOGSError.__module__ = 'perftester.perftester'
+    for name in ('MemLog', 'MemLogsList', 'IncorrectUseOfMEMLOGSError', 'MEMLOGS', 'MEMPOINT', 'MEMPRINT', 'MEMTRACE', 'pp'):
+        setattr(module, name, getattr(pmt, name))
+
+
+def _fill_perftester_package(module):
+    module.__path__ = []
+    import perftester.perftester
+    module.perftester = perftester.perftester
+    _fill_perftester(module)
+
+
+_PACKAGES = {'perftester': _fill_perftester_package, 'perftester.perftester': _fill_perftester}
+
+
+class _Loader:
+    @staticmethod
+    def create_module(spec):
+        return None
+
+    @staticmethod
+    def exec_module(module):
+        _PACKAGES[module.__name__](module)
+
+
+def find_spec(fullname, path=None, target=None):
+    spec = type(sys.__spec__)(fullname, _Loader, origin='pmt', is_package=fullname == 'perftester')
+    return spec
