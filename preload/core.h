@@ -19,9 +19,9 @@
  *  - No lock is held while calling the loader, the allocator or Python.
  *  - Descriptors that are kept are high, close on exec, and checked before use: keep.c. All I/O is system calls: sys.h.
  *
- * Locks, in the order in which they may be taken; all are taken in the fork prepare handler (life.c):
- *    pmt_points_lock  MEMPOINTs    pmt_log_lock  the event log    pmt_maps_lock  mapped regions
- *    pmt_large_lock  large blocks */
+ * Locks, in the order in which they may be taken; the fork prepare handler (life.c) takes all but the last:
+ *    pmt_points_lock  MEMPOINTs    pmt_log_lock  the event log    pmt_large_lock  large blocks
+ *    pmt_maps_lock    mapped regions; allocators take it while they hold locks of their own */
 #ifndef PMT_CORE_H
 #define PMT_CORE_H
 
@@ -31,8 +31,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Everything of ours is called and read without the loader's tables: they are not filled yet when an IFUNC resolver of
+ * another library allocates. */
+#pragma GCC visibility push(hidden)
+
 #define PMT_LIKELY(x) __builtin_expect(!!(x), 1)
 #define PMT_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define PMT_HOT static inline __attribute__((always_inline))
 #define PMT_SLOW __attribute__((noinline, cold))
 #define PMT_EXPORT __attribute__((visibility("default")))
 #define PMT_PATH_SIZE 4352 /* PATH_MAX and a file name of ours */
@@ -90,6 +95,8 @@ const char *pmt_config_find(char **environment, const char *name);
 
 /* ---- say.c: one line on stderr, "pmt: ...", if stderr is still the one the process was started with. */
 void pmt_say_start(void);
+void pmt_say_keep(void);
+void pmt_say_after_fork(void);
 bool pmt_say_is_terminal(void);
 void pmt_say(int64_t level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void pmt_say_line(const char *line, size_t size);
@@ -114,6 +121,7 @@ struct pmt_kept {
     {                                                                                                                  \
         .fd = -1                                                                                                       \
     }
+int pmt_keep_up(int fd);
 int pmt_keep_open(struct pmt_kept *kept, const char *path, int flags);
 bool pmt_keep_is_ours(const struct pmt_kept *kept);
 void pmt_keep_close(struct pmt_kept *kept);
@@ -173,7 +181,7 @@ size_t pmt_maps_remove(uintptr_t start, size_t size);
 void pmt_maps_total(int64_t *bytes, int64_t *regions);
 void pmt_maps_moved_break(int64_t bytes);
 int64_t pmt_maps_break(void);
-extern struct pmt_lock pmt_maps_lock;
+void pmt_maps_after_fork(void);
 
 /* ---- large.c: blocks of 128 KiB and more; see shadow.h. */
 void pmt_large_start(void);
@@ -186,6 +194,7 @@ struct pmt_elf {
     char path[256]; /* "" for the executable */
 };
 bool pmt_elf_find(const char *symbol, struct pmt_elf *object);
+bool pmt_elf_find_next(const char *symbol, struct pmt_elf *object);
 void *pmt_elf_symbol(const struct pmt_elf *object, const char *name);
 uint64_t pmt_elf_load_count(void);
 
@@ -227,10 +236,13 @@ const char *pmt_log_file(uint64_t *rows, uint64_t *lost);
 /* ---- real.c: the next definition of every interposed function; a pool for calls that come before they are known. */
 #define PMT_POOL_SIZE 65536
 extern char pmt_pool[PMT_POOL_SIZE];
-extern bool pmt_is_glibc_heap;
-extern bool pmt_is_exact;
-bool pmt_real_resolve(void);
+/* How blocks are counted: by the size requested (shadow.h); by the size in glibc's chunk header; by malloc_usable_size
+ * of another allocator. */
+enum pmt_heap { PMT_HEAP_EXACT, PMT_HEAP_GLIBC, PMT_HEAP_OTHER };
+extern enum pmt_heap pmt_heap;
+extern bool pmt_is_behind; /* another object's malloc stands before ours */
 bool pmt_real_is_bypassed(struct pmt_elf *first);
+bool pmt_real_resolve(void);
 void *pmt_pool_take(size_t size, size_t alignment);
 size_t pmt_pool_size(const void *block);
 
@@ -258,5 +270,8 @@ void pmt_python_memory_mapped(void);
 extern struct pmt_lock pmt_points_lock, pmt_large_lock;
 void pmt_python_thread_created(void);
 const char *pmt_python_version(void);
+bool pmt_python_counts(void);
+
+#pragma GCC visibility pop
 
 #endif

@@ -2,8 +2,9 @@
  *
  *    dl_iterate_phdr -> PT_DYNAMIC -> DT_GNU_HASH | DT_HASH, DT_SYMTAB, DT_STRTAB, DT_VERSYM -> address
  *
- * dlsym would not do: a libpython loaded RTLD_LOCAL is invisible to it without a handle, its failure leaves a message
- * for the host's next dlerror(), and it may wait for the loader's lock. Formats: the ELF gABI, and the GNU hash table
+ * dlsym would not do: a libpython loaded RTLD_LOCAL is invisible to it without a handle; its failure allocates, which
+ * an allocator that is just being initialised does not survive, and leaves a message for the host's next dlerror(); and
+ * it may wait for the loader's lock. Formats: the ELF gABI, and the GNU hash table
  * as in binutils' elflink.c (a Bloom filter, buckets, chains whose low bit marks the end). */
 #include "core.h"
 
@@ -128,12 +129,19 @@ static uint32_t find_by_sysv_hash(const struct pmt_elf *object, const char *name
 void *pmt_elf_symbol(const struct pmt_elf *object, const char *name)
 {
     uint32_t index = object->gnu_hash ? find_by_gnu_hash(object, name) : find_by_sysv_hash(object, name);
-    return index ? (void *)(object->base + ((const ElfW(Sym) *)object->symbols)[index].st_value) : NULL;
+    if (!index)
+        return NULL;
+    const ElfW(Sym) *symbol = (const ElfW(Sym) *)object->symbols + index;
+    void *address = (void *)(object->base + symbol->st_value);
+    if (ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC)
+        return ((void *(*)(void))address)();
+    return address;
 }
 
 struct search {
     const char *symbol;
     struct pmt_elf *object;
+    bool is_after_us, have_passed_us; /* only objects after this library in load order */
 };
 
 static int visit_object(struct dl_phdr_info *info, size_t size, void *data)
@@ -141,7 +149,9 @@ static int visit_object(struct dl_phdr_info *info, size_t size, void *data)
     struct search *search = data;
     struct pmt_text path;
     (void)size;
-    if (!describe(info, search->object) || !pmt_elf_symbol(search->object, search->symbol))
+    bool has_symbols = describe(info, search->object), had_passed_us = search->have_passed_us;
+    search->have_passed_us |= is_within(search->object, pmt_pool);
+    if (!has_symbols || (search->is_after_us && !had_passed_us) || !pmt_elf_symbol(search->object, search->symbol))
         return 0;
     pmt_text_init(&path, search->object->path, sizeof search->object->path);
     pmt_text_string(&path, info->dlpi_name ? info->dlpi_name : "");
@@ -152,7 +162,14 @@ static int visit_object(struct dl_phdr_info *info, size_t size, void *data)
 /* The first loaded object, in load order, that defines `symbol`. */
 bool pmt_elf_find(const char *symbol, struct pmt_elf *object)
 {
-    struct search search = {symbol, object};
+    struct search search = {.symbol = symbol, .object = object};
+    return dl_iterate_phdr(visit_object, &search) == 1;
+}
+
+/* The first one after this library: what RTLD_NEXT means. */
+bool pmt_elf_find_next(const char *symbol, struct pmt_elf *object)
+{
+    struct search search = {.symbol = symbol, .object = object, .is_after_us = true};
     return dl_iterate_phdr(visit_object, &search) == 1;
 }
 

@@ -12,7 +12,6 @@
 #include "real.h"
 #include "shadow.h"
 
-#include <string.h>
 #include <unistd.h>
 
 #include "sys.h"
@@ -26,43 +25,53 @@ static inline bool is_pooled(const void *block)
 
 static inline int64_t usable_size(void *block)
 {
-    return (int64_t)(PMT_LIKELY(pmt_is_glibc_heap) ? pmt_glibc_size(block) : pmt_next_malloc_usable_size(block));
+    return (int64_t)(pmt_heap == PMT_HEAP_GLIBC ? pmt_glibc_size(block) : pmt_next_malloc_usable_size(block));
 }
 
-static inline void *count_new(void *block, size_t size)
+/* With the table of blocks, one that it cannot hold: by the size it was rounded to. */
+static PMT_SLOW void count_unaligned(void *block, int sign)
 {
-    if (PMT_UNLIKELY(!block) || pmt_inside)
+    if (!pmt_inside)
+        pmt_count(PMT_OWNER_NATIVE, sign * usable_size(block), sign);
+}
+
+PMT_HOT void *count_new(void *block, size_t size)
+{
+    if (PMT_UNLIKELY(!block))
         return block;
-    if (PMT_LIKELY(pmt_is_exact)) {
-        if (PMT_LIKELY(pmt_shadow_set(block, size, 0)))
-            pmt_count(PMT_OWNER_NATIVE, (int64_t)size, 1);
-    } else
+    if (pmt_heap != PMT_HEAP_EXACT)
         pmt_count(PMT_OWNER_NATIVE, usable_size(block), 1);
+    else if (PMT_UNLIKELY(!pmt_shadow_is_aligned(block)))
+        count_unaligned(block, 1);
+    else if (!pmt_inside && PMT_LIKELY(pmt_shadow_set(block, size, 0)))
+        pmt_count(PMT_OWNER_NATIVE, (int64_t)size, 1);
     return block;
 }
 
 /* Counts off a block that is about to be freed or resized. */
-static inline struct pmt_block count_gone(void *block)
+PMT_HOT struct pmt_block count_gone(void *block)
 {
     struct pmt_block gone = {0, 0, false};
-    if (pmt_inside)
-        return gone;
-    if (PMT_LIKELY(pmt_is_exact))
-        gone = pmt_shadow_take(block);
-    else
+    if (pmt_heap != PMT_HEAP_EXACT) {
         gone = (struct pmt_block){(size_t)usable_size(block), 0, true};
-    if (gone.is_known)
-        pmt_count(gone.owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, -(int64_t)gone.size, -1);
+        pmt_count(PMT_OWNER_NATIVE, -(int64_t)gone.size, -1);
+    } else if (PMT_UNLIKELY(!pmt_shadow_is_aligned(block)))
+        count_unaligned(block, -1);
+    else if (!pmt_inside) {
+        gone = pmt_shadow_take(block);
+        if (gone.is_known)
+            pmt_shadow_count_off(&gone);
+    }
     return gone;
 }
 
 /* Takes count_gone() back. */
 static PMT_SLOW void count_back(void *block, const struct pmt_block *gone)
 {
-    if (!gone->is_known)
-        return;
-    if (!pmt_is_exact || pmt_shadow_set(block, gone->size, gone->owner))
-        pmt_count(gone->owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, (int64_t)gone->size, 1);
+    if (pmt_heap == PMT_HEAP_EXACT && !pmt_shadow_is_aligned(block))
+        count_unaligned(block, 1);
+    else if (gone->is_known && (pmt_heap != PMT_HEAP_EXACT || pmt_shadow_set(block, gone->size, gone->owner)))
+        pmt_shadow_count_back(gone);
 }
 
 static void *out_of_pool(size_t size, size_t alignment)
@@ -104,9 +113,10 @@ PMT_EXPORT void *pmt_calloc(size_t count, size_t size)
 static PMT_SLOW void *move_out_of_pool(void *block, size_t size)
 {
     size_t old_size = pmt_pool_size(block);
-    void *fresh = pmt_malloc(size);
-    if (fresh)
-        memcpy(fresh, block, size < old_size ? size : old_size);
+    void *fresh = pmt_malloc(size), *to = fresh;
+    size_t left = size < old_size ? size : old_size;
+    if (fresh) /* not memcpy: its address may not be known yet either */
+        __asm__ volatile("rep movsb" : "+D"(to), "+S"(block), "+c"(left)::"memory");
     return fresh;
 }
 
@@ -115,10 +125,12 @@ static PMT_SLOW void *move_out_of_pool(void *block, size_t size)
 PMT_EXPORT void *pmt_realloc(void *block, size_t size);
 PMT_EXPORT void *pmt_realloc(void *block, size_t size)
 {
-    if (!block && NEXT(realloc))
+    if (!block && NEXT(realloc) && !pmt_inside)
         return count_new(pmt_next_realloc(block, size), size);
     if (is_pooled(block) || !NEXT(realloc))
         return block ? move_out_of_pool(block, size) : out_of_pool(size, 16);
+    if (pmt_inside)
+        return pmt_next_realloc(block, size);
     struct pmt_block gone = count_gone(block);
     void *fresh = pmt_next_realloc(block, size);
     if (PMT_UNLIKELY(!fresh && size > 0))
@@ -126,15 +138,29 @@ PMT_EXPORT void *pmt_realloc(void *block, size_t size)
     return count_new(fresh, size);
 }
 
+/* libc's own calls the foremost realloc; another allocator's may not. So it counts here, once, unless another malloc
+ * stands before ours: then the block is not one of ours. */
 PMT_EXPORT void *pmt_reallocarray(void *block, size_t count, size_t size);
 PMT_EXPORT void *pmt_reallocarray(void *block, size_t count, size_t size)
 {
     size_t bytes;
+    struct pmt_block gone = {0, 0, false};
     if (__builtin_mul_overflow(count, size, &bytes)) {
         errno = ENOMEM;
         return NULL;
     }
-    return pmt_realloc(block, bytes);
+    if (is_pooled(block) || !NEXT(reallocarray))
+        return pmt_realloc(block, bytes);
+    if (pmt_is_behind || pmt_inside)
+        return pmt_next_reallocarray(block, count, size);
+    if (block)
+        gone = count_gone(block);
+    pmt_inside = 1;
+    void *fresh = pmt_next_reallocarray(block, count, size);
+    pmt_inside = 0;
+    if (PMT_UNLIKELY(!fresh && bytes > 0))
+        count_back(block, &gone);
+    return count_new(fresh, bytes);
 }
 
 PMT_EXPORT int pmt_posix_memalign(void **block, size_t alignment, size_t size);
@@ -210,21 +236,22 @@ PMT_EXPORT void pmt_free_aligned_sized(void *block, size_t alignment, size_t siz
 
 /* ---- mappings */
 
-static PMT_SLOW void *map_directly(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+/* What libc makes of the result of a system call, for calls before its functions are known: an allocator that is being
+ * initialised maps and unmaps. */
+static PMT_SLOW void *map_result(long result)
 {
-    long at = pmt_sys(SYS_mmap, (long)address, (long)size, protection, flags, fd, offset);
-    if (at > -4096 && at < 0) {
-        errno = (int)-at;
+    if (result < 0 && result > -4096) {
+        errno = (int)-result;
         return MAP_FAILED;
     }
-    return (void *)at;
+    return (void *)result;
 }
 
 PMT_EXPORT void *pmt_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
 PMT_EXPORT void *pmt_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
     if (!NEXT(mmap))
-        return map_directly(address, size, protection, flags, fd, offset);
+        return map_result(pmt_sys(SYS_mmap, (long)address, (long)size, protection, flags, fd, offset));
     void *start = pmt_next_mmap(address, size, protection, flags, fd, offset);
     if (start != MAP_FAILED && !pmt_inside)
         pmt_maps_add((uintptr_t)start, size);
@@ -242,10 +269,8 @@ PMT_EXPORT void *pmt_mmap64(void *address, size_t size, int protection, int flag
 PMT_EXPORT int pmt_munmap(void *start, size_t size);
 PMT_EXPORT int pmt_munmap(void *start, size_t size)
 {
-    if (!NEXT(munmap)) {
-        errno = EINVAL;
-        return -1;
-    }
+    if (!NEXT(munmap))
+        return (int)(intptr_t)map_result(pmt_sys(SYS_munmap, (long)start, (long)size, 0, 0, 0, 0));
     bool is_aligned = ((uintptr_t)start & ((uintptr_t)pmt_page_size - 1)) == 0;
     size_t removed = is_aligned ? pmt_maps_remove((uintptr_t)start, size) : 0;
     if (is_aligned)
@@ -296,7 +321,7 @@ PMT_EXPORT int pmt_brk(void *end)
     }
     const char *before = pmt_next_sbrk(0);
     int result = pmt_next_brk(end);
-    if (result == 0)
-        pmt_maps_moved_break((const char *)end - before);
+    if (result == 0) /* which it is, with nothing moved, below the start of the heap */
+        pmt_maps_moved_break((const char *)pmt_next_sbrk(0) - before);
     return result;
 }

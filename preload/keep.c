@@ -9,20 +9,36 @@
 
 #include "poison.h"
 
-/* Lowest number to ask for: near the soft limit, but not so high that the kernel's table of descriptors grows large. */
-static int high_number(void)
+#define HIGHEST 4096 /* a higher number would make the kernel's table of descriptors large */
+#define TRIES 64
+
+/* The same open file under the highest free number below `top`, or -errno. */
+static int move_below(int fd, int top)
 {
-    struct rlimit limit;
-    if (pmt_sys_getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return 1000;
-    int64_t top = limit.rlim_cur > 4096 ? 4096 : (int64_t)limit.rlim_cur;
-    return (int)(top > 64 ? top - 16 : top / 2);
+    int high = -EMFILE;
+    for (int number = top - 1; high < 0 && number > top - TRIES && number > fd; number--)
+        high = (int)pmt_sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, number, 0, 0, 0);
+    return high;
 }
 
-/* The same open file under a high number; -EMFILE if none is left. `fd` is closed in either case. */
-static int move_up(int fd)
+/* Moves an open file to a number that the application is not given: above its soft limit, which is raised for that
+ * moment, if the hard limit allows it; else as high as there is one. The new number, -EMFILE if there is none; `fd` is
+ * closed. */
+int pmt_keep_up(int fd)
 {
-    int high = (int)pmt_sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, high_number(), 0, 0, 0);
+    struct rlimit limit, raised;
+    int high = -EMFILE;
+    if (pmt_sys_getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        limit.rlim_cur = limit.rlim_max = 1024;
+    raised = limit;
+    if (limit.rlim_cur < HIGHEST && limit.rlim_max > limit.rlim_cur) {
+        raised.rlim_cur = limit.rlim_cur + TRIES < limit.rlim_max ? limit.rlim_cur + TRIES : limit.rlim_max;
+        if (pmt_sys(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&raised, 0, 0, 0) < 0)
+            raised = limit;
+    }
+    high = move_below(fd, (int)(raised.rlim_cur > HIGHEST ? HIGHEST : raised.rlim_cur));
+    if (raised.rlim_cur != limit.rlim_cur)
+        pmt_sys(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&limit, 0, 0, 0);
     pmt_sys_close(fd);
     return high == -EINVAL ? -EMFILE : high;
 }
@@ -34,7 +50,7 @@ int pmt_keep_open(struct pmt_kept *kept, const char *path, int flags)
     kept->fd = -1;
     int fd = pmt_sys_open(path, flags | O_CLOEXEC | O_NOCTTY, 0600);
     if (fd >= 0)
-        fd = move_up(fd);
+        fd = pmt_keep_up(fd);
     if (fd < 0)
         return fd;
     int error = pmt_sys_fstat(fd, &st);

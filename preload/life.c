@@ -25,7 +25,8 @@ int64_t pmt_start_unix;
 char pmt_directory[PMT_PATH_SIZE];
 int pmt_life_quick_exit_status;
 
-static bool is_first; /* the first process of the tree: it alone complains about options and prints the summary */
+static bool is_first;    /* the first process of the tree: it alone complains about options and prints the summary */
+static bool is_disabled; /* PMT_ENABLE=0: not even a word */
 static bool is_ended;
 static bool is_directory_default; /* PMT_DIR is ".": file names need no directory before them */
 static char command[256];         /* the arguments, as the summary shows them */
@@ -40,7 +41,7 @@ static struct reading {
 
 static void report_option(const char *line)
 {
-    if (is_first)
+    if (is_first && !is_disabled)
         pmt_say(PMT_VERBOSE_PROBLEMS, "%s", line);
 }
 
@@ -125,7 +126,7 @@ bool pmt_life_is_forked(void)
 static struct {
     struct pmt_lock *lock;
     bool is_held; /* protected by the lock itself */
-} locks[] = {{&pmt_points_lock, false}, {&pmt_log_lock, false}, {&pmt_maps_lock, false}, {&pmt_large_lock, false}};
+} locks[] = {{&pmt_points_lock, false}, {&pmt_log_lock, false}, {&pmt_large_lock, false}};
 #define LOCK_COUNT (sizeof locks / sizeof *locks)
 
 static void before_fork(void)
@@ -154,6 +155,8 @@ void pmt_life_child(void)
     pmt_thread_forget();
     for (size_t i = 0; i < LOCK_COUNT; i++)
         pmt_lock_reset(locks[i].lock);
+    pmt_maps_after_fork();
+    pmt_say_after_fork();
     pmt_count_after_fork();
     pmt_rss_forget();
     pmt_log_after_fork();
@@ -198,14 +201,21 @@ static void put_process_line(struct pmt_text *text, int status)
     pmt_text_format(text, " s  exit %d\n", status & 0xff);
 }
 
-static void put_live(struct pmt_text *text, const char *label, const struct pmt_net *net)
+static void put_count(struct pmt_text *text, int64_t count, const char *noun)
+{
+    pmt_text_grouped(text, count);
+    pmt_text_format(text, " %s%s", noun, count == 1 ? "" : "s");
+}
+
+static void put_live(struct pmt_text *text, const char *label, const struct pmt_net *net, const char *noun)
 {
     pmt_text_string(text, label);
     pmt_text_mib(text, net->bytes);
     pmt_text_string(text, " (");
     pmt_text_grouped(text, net->bytes);
     pmt_text_string(text, " B in ");
-    pmt_text_grouped(text, net->blocks);
+    put_count(text, net->blocks, noun);
+    pmt_text_string(text, ")");
 }
 
 static void put_memory_lines(struct pmt_text *text)
@@ -215,16 +225,16 @@ static void put_memory_lines(struct pmt_text *text)
     pmt_text_string(text, " at exit, peak ");
     put_mib_or_unknown(text, final.peak);
     pmt_text_string(text, "\n");
-    if (pmt_python_version()) {
-        put_live(text, "pmt: Python live ", &final.python);
-        pmt_text_string(text, " blocks)\n");
+    if (pmt_python_counts()) {
+        put_live(text, "pmt: Python live ", &final.python, "block");
+        pmt_text_string(text, "\n");
     }
-    put_live(text, "pmt: native live ", &final.native);
-    pmt_text_string(text, " malloc blocks), mapped ");
+    put_live(text, "pmt: native live ", &final.native, "malloc block");
+    pmt_text_string(text, ", mapped ");
     pmt_text_mib(text, final.mapped);
     pmt_text_string(text, " in ");
-    pmt_text_grouped(text, final.regions);
-    pmt_text_string(text, " regions, brk ");
+    put_count(text, final.regions, "region");
+    pmt_text_string(text, ", brk ");
     pmt_text_grouped(text, final.moved_break);
     pmt_text_string(text, " B\n");
 }
@@ -244,14 +254,19 @@ static void put_file_line(struct pmt_text *text)
     }
     const char *shown = is_directory_default ? strrchr(path, '/') + 1 : path;
     pmt_text_format(text, "pmt: wrote %s (", shown);
-    pmt_text_grouped(text, (int64_t)rows);
-    pmt_text_string(text, " rows");
+    put_count(text, (int64_t)rows, "row");
     if (lost) {
         pmt_text_string(text, ", ");
         pmt_text_grouped(text, (int64_t)lost);
         pmt_text_string(text, " more are not in it");
     }
     pmt_text_format(text, ")     pmt log %s\n", shown);
+}
+
+static bool wants_summary(void)
+{
+    return is_first && pmt_config.verbose > PMT_VERBOSE_SILENT &&
+           (pmt_config.summary == PMT_SUMMARY_ON || (pmt_config.summary == PMT_SUMMARY_AUTO && pmt_say_is_terminal()));
 }
 
 static void print_summary(int status)
@@ -315,8 +330,10 @@ static void begin(char **environment)
     on_exit(end_by_exit, NULL);
     at_quick_exit(end_by_quick_exit);
     pmt_state = PMT_ON;
+    if (wants_summary())
+        pmt_say_keep();
     struct pmt_elf first;
-    if (pmt_real_is_bypassed(&first) && is_first)
+    if (is_first && pmt_real_is_bypassed(&first))
         pmt_say(PMT_VERBOSE_PROBLEMS, "malloc is %s: its blocks are not counted",
                 first.path[0] ? first.path : "the program's own");
     pmt_python_start();
@@ -330,6 +347,8 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
     is_first = !root || is_root(root);
     pmt_real_resolve();
     pmt_say_start();
+    const char *enable = pmt_config_find(environment, "PMT_ENABLE");
+    is_disabled = enable && strcmp(enable, "0") == 0;
     pmt_config_load(environment, report_option);
     if (pmt_config.enable && (pmt_config.follow || is_first)) {
         keep_command(argc, argv);

@@ -203,8 +203,8 @@ static void open_file(void)
         }
     }
     if (file.error < 0)
-        pmt_say(PMT_VERBOSE_PROBLEMS, "cannot write the event log in %s: %s; events are not logged", pmt_directory,
-                pmt_error_name(file.error));
+        pmt_say(PMT_VERBOSE_PROBLEMS, "cannot write the event log: %s, in %s; events are not logged",
+                pmt_error_name(file.error), pmt_directory);
     else
         pmt_say(PMT_VERBOSE_DECISIONS, "event log %s", file.path);
 }

@@ -18,21 +18,27 @@ struct region {
     uintptr_t start, end;
 };
 
+struct table {
+    size_t count, room;
+    int64_t bytes;
+    struct region regions[];
+};
+
 struct pmt_lock pmt_maps_lock;
 
-/* Protected by pmt_maps_lock. */
-static struct region *regions;
-static size_t region_count, region_room;
-static int64_t mapped_bytes;
-static int64_t break_bytes; /* atomic */
+/* A change is written to `spare`, which then becomes `current`. So the table is whole at every moment, and a fork need
+ * not wait for the lock: an allocator that maps memory holds its own lock then, and a fork handler of its may wait for
+ * us. */
+static struct table empty, *current = &empty, *spare = &empty; /* protected by pmt_maps_lock */
+static int64_t break_bytes;                                    /* atomic */
 
 /* Index of the first region that ends at or after `at`. */
 static size_t find_region(uintptr_t at)
 {
-    size_t low = 0, high = region_count;
+    size_t low = 0, high = current->count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (regions[middle].end < at)
+        if (current->regions[middle].end < at)
             low = middle + 1;
         else
             high = middle;
@@ -40,32 +46,41 @@ static size_t find_region(uintptr_t at)
     return low;
 }
 
-static bool grow_table(void)
+static size_t table_bytes(size_t room)
 {
-    size_t room = region_room ? region_room * 2 : 256;
-    struct region *table = pmt_sys_pages(room * sizeof *table);
-    if (!table)
+    return sizeof(struct table) + room * sizeof(struct region);
+}
+
+/* Makes room in `spare` for `count` regions. */
+static bool grow_spare(size_t count)
+{
+    if (count <= spare->room)
+        return true;
+    size_t room = count < 200 ? 254 : count * 2;
+    struct table *fresh = pmt_sys_pages(table_bytes(room));
+    if (!fresh)
         return false;
-    if (region_count)
-        memcpy(table, regions, region_count * sizeof *table);
-    if (regions)
-        pmt_sys(SYS_munmap, (long)regions, (long)(region_room * sizeof *table), 0, 0, 0, 0);
-    regions = table;
-    region_room = room;
+    if (spare != &empty)
+        pmt_sys(SYS_munmap, (long)spare, (long)table_bytes(spare->room), 0, 0, 0, 0);
+    spare = fresh;
+    spare->room = room;
     return true;
 }
 
-/* Replaces `old_count` regions at `index` by the `new_count` (at most 2) given. */
-static bool splice_regions(size_t index, size_t old_count, const struct region *fresh, size_t new_count)
+/* Replaces `old_count` regions at `index` by the `new_count` given; the bytes change by `bytes`. */
+static bool splice_regions(size_t index, size_t old_count, const struct region *fresh, size_t new_count, int64_t bytes)
 {
-    while (region_count - old_count + new_count > region_room)
-        if (!grow_table())
-            return false;
-    memmove(regions + index + new_count, regions + index + old_count,
-            (region_count - index - old_count) * sizeof *regions);
-    for (size_t i = 0; i < new_count; i++)
-        regions[index + i] = fresh[i];
-    region_count += new_count - old_count;
+    size_t count = current->count - old_count + new_count, after = index + old_count;
+    if (!grow_spare(count))
+        return false;
+    memcpy(spare->regions, current->regions, index * sizeof *fresh);
+    memcpy(spare->regions + index, fresh, new_count * sizeof *fresh);
+    memcpy(spare->regions + index + new_count, current->regions + after, (current->count - after) * sizeof *fresh);
+    spare->count = count;
+    spare->bytes = current->bytes + bytes;
+    struct table *old = current;
+    __atomic_store_n(&current, spare, __ATOMIC_RELEASE);
+    spare = old;
     return true;
 }
 
@@ -74,15 +89,13 @@ static void add_locked(uintptr_t start, uintptr_t end)
     struct region whole = {start, end};
     size_t first = find_region(start), last = first;
     int64_t covered = 0;
-    for (; last < region_count && regions[last].start <= end; last++) {
-        covered += (int64_t)(regions[last].end - regions[last].start);
-        if (regions[last].start < whole.start)
-            whole.start = regions[last].start;
-        if (regions[last].end > whole.end)
-            whole.end = regions[last].end;
+    for (; last < current->count && current->regions[last].start <= end; last++) {
+        const struct region *region = &current->regions[last];
+        covered += (int64_t)(region->end - region->start);
+        whole.start = region->start < whole.start ? region->start : whole.start;
+        whole.end = region->end > whole.end ? region->end : whole.end;
     }
-    if (splice_regions(first, last - first, &whole, 1))
-        mapped_bytes += (int64_t)(whole.end - whole.start) - covered;
+    splice_regions(first, last - first, &whole, 1, (int64_t)(whole.end - whole.start) - covered);
 }
 
 static size_t remove_locked(uintptr_t start, uintptr_t end)
@@ -90,18 +103,18 @@ static size_t remove_locked(uintptr_t start, uintptr_t end)
     struct region rest[2];
     size_t first = find_region(start + 1), last = first, rests = 0;
     int64_t covered = 0;
-    for (; last < region_count && regions[last].start < end; last++) {
-        covered += (int64_t)(regions[last].end - regions[last].start);
-        if (regions[last].start < start)
-            rest[rests++] = (struct region){regions[last].start, start};
-        if (regions[last].end > end)
-            rest[rests++] = (struct region){end, regions[last].end};
+    for (; last < current->count && current->regions[last].start < end; last++) {
+        const struct region *region = &current->regions[last];
+        covered += (int64_t)(region->end - region->start);
+        if (region->start < start)
+            rest[rests++] = (struct region){region->start, start};
+        if (region->end > end)
+            rest[rests++] = (struct region){end, region->end};
     }
     for (size_t i = 0; i < rests; i++)
         covered -= (int64_t)(rest[i].end - rest[i].start);
-    if (first == last || !splice_regions(first, last - first, rest, rests))
+    if (first == last || !splice_regions(first, last - first, rest, rests, -covered))
         return 0;
-    mapped_bytes -= covered;
     return (size_t)covered;
 }
 
@@ -111,7 +124,7 @@ static uintptr_t round_up(uintptr_t bytes)
     return (bytes + mask) & ~mask;
 }
 
-/* The lock with signals held off. It is refused only between a fork's handlers, which hold it on this very thread. */
+/* The lock, with signals held off. */
 struct hold {
     uint64_t signals;
     bool is_taken;
@@ -142,6 +155,15 @@ void pmt_maps_add(uintptr_t start, size_t size)
     release_table(&hold);
 }
 
+/* In a child of fork: another thread may have been in the middle of a change, which then did not happen here. Of the
+ * two tables one is current; the other may be half written, or just being replaced, and is given up. */
+void pmt_maps_after_fork(void)
+{
+    if (pmt_maps_lock.owner != 0)
+        spare = &empty;
+    pmt_lock_reset(&pmt_maps_lock);
+}
+
 /* Bytes that were ours in the range. */
 size_t pmt_maps_remove(uintptr_t start, size_t size)
 {
@@ -157,8 +179,8 @@ size_t pmt_maps_remove(uintptr_t start, size_t size)
 void pmt_maps_total(int64_t *bytes, int64_t *count)
 {
     struct hold hold = hold_table();
-    *bytes = mapped_bytes;
-    *count = (int64_t)region_count;
+    *bytes = current->bytes;
+    *count = (int64_t)current->count;
     release_table(&hold);
 }
 

@@ -9,7 +9,6 @@
 #include "core.h"
 #include "real.h"
 
-#include <dlfcn.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,12 +21,12 @@
 #undef NOTICE
 
 char pmt_pool[PMT_POOL_SIZE] __attribute__((aligned(64)));
-bool pmt_is_glibc_heap;
-bool pmt_is_exact;
+enum pmt_heap pmt_heap;
+bool pmt_is_behind;
 
 static size_t pool_used;                    /* atomic */
 static int resolve_state;                   /* 0 not yet, 1 under way, 2 done. Atomic. */
-static char *volatile relocated = pmt_pool; /* NULL until this library is relocated */
+static char *volatile relocated = pmt_pool; /* another value until this library is relocated */
 
 static const struct {
     const char *name;
@@ -80,8 +79,8 @@ static bool has_glibc_headers(void)
     return true;
 }
 
-/* Whether requested sizes are kept (shadow.h): by PMT_SITES, and only where blocks are aligned to 16 bytes. Asked for
- * at the very first allocation, long before the options are read. */
+/* Whether requested sizes are kept, by PMT_SITES. Asked for at the very first allocation, before the options are read.
+ */
 static bool wants_exact(void)
 {
     const char *sites = environ ? pmt_config_find(environ, "PMT_SITES") : NULL;
@@ -90,43 +89,49 @@ static bool wants_exact(void)
            (!enable || strcmp(enable, "0") != 0);
 }
 
-/* Finds out, once, whose heap it is. */
-static void find_out_heap(void)
+/* Whose heap it is, and so how it is counted. */
+static enum pmt_heap find_out_heap(void)
 {
-    Dl_info heap, libc;
-    void *version = dlsym(RTLD_NEXT, "gnu_get_libc_version");
-    pmt_is_glibc_heap = version && dladdr(version, &libc) && dladdr((void *)pmt_next_malloc, &heap) &&
-                        dladdr((void *)pmt_next_free, &heap) && heap.dli_fbase == libc.dli_fbase && has_glibc_headers();
-    pmt_is_exact = pmt_is_glibc_heap && wants_exact();
+    struct pmt_elf first, next;
+    pmt_is_behind =
+        pmt_elf_find("malloc", &first) && ((uintptr_t)pmt_pool < first.low || (uintptr_t)pmt_pool >= first.high);
+    if (wants_exact())
+        return PMT_HEAP_EXACT;
+    bool is_libc = pmt_elf_find_next("malloc", &next) && pmt_elf_symbol(&next, "gnu_get_libc_version");
+    return is_libc && has_glibc_headers() ? PMT_HEAP_GLIBC : PMT_HEAP_OTHER;
 }
 
 /* True: every next function that exists is known. False: not now; use the pool. */
 PMT_SLOW bool pmt_real_resolve(void)
 {
     int not_yet = 0;
+    struct pmt_elf object;
     if (__atomic_load_n(&resolve_state, __ATOMIC_ACQUIRE) == 2)
         return true;
-    if (!relocated)
+    if (relocated != pmt_pool)
         return false;
     if (!__atomic_compare_exchange_n(&resolve_state, &not_yet, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
         return not_yet == 2;
-    bool is_missing = false;
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        *table[i].next = dlsym(RTLD_NEXT, table[i].name);
-        is_missing |= *table[i].next == NULL;
-    }
-    if (is_missing)
-        dlerror(); /* the host must not find our failed look-ups in its own dlerror() */
-    find_out_heap();
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        *table[i].next = pmt_elf_find_next(table[i].name, &object) ? pmt_elf_symbol(&object, table[i].name) : NULL;
+    pmt_heap = find_out_heap();
     __atomic_store_n(&resolve_state, 2, __ATOMIC_RELEASE);
     return true;
 }
 
-/* Whether another object's malloc stands before ours, so that native blocks pass us by; its path ("": the executable).
- * dlsym(RTLD_DEFAULT) would not do: in an executable at a fixed address it gives the executable's jump to our malloc.
- */
+/* Whether blocks pass us by, because the malloc that stands before ours does not come to us; `first` is whose it is,
+ * path "" for the executable. One that forwards is no matter. */
 bool pmt_real_is_bypassed(struct pmt_elf *first)
 {
-    uintptr_t ours = (uintptr_t)pmt_pool;
-    return pmt_elf_find("malloc", first) && (ours < first->low || ours >= first->high);
+    if (!pmt_is_behind || !pmt_elf_find("malloc", first))
+        return false;
+    void *(*front_malloc)(size_t) = (void *(*)(size_t))pmt_elf_symbol(first, "malloc");
+    void (*front_free)(void *) = (void (*)(void *))pmt_elf_symbol(first, "free");
+    if (!front_malloc || !front_free)
+        return false;
+    int64_t before = pmt_count_total(PMT_OWNER_NATIVE).blocks;
+    void *block = front_malloc(1);
+    bool is_bypassed = pmt_count_total(PMT_OWNER_NATIVE).blocks == before;
+    front_free(block);
+    return is_bypassed;
 }

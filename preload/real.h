@@ -5,11 +5,13 @@
 
 #include <sys/types.h>
 
+#pragma GCC visibility push(hidden)
 #define HOOK(name, type, parameters) extern type(*pmt_next_##name) parameters;
 #define NOTICE(name) extern void *pmt_next_##name;
 #include "hook.def"
 #undef HOOK
 #undef NOTICE
+#pragma GCC visibility pop
 
 /* Usable bytes of a block of glibc's malloc, as malloc_usable_size: the word before it holds the chunk's size and three
  * flags, of which bit 1 says "mapped" (glibc malloc.c: chunksize, musable). 2 ns less than the call. */

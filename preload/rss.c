@@ -36,6 +36,8 @@ static void load_replay(const char *path)
     pmt_sys_close(fd);
 }
 
+static int64_t highest; /* of all readings */
+
 static int64_t parse_number(const char **at, const char *end)
 {
     int64_t value = 0;
@@ -48,7 +50,9 @@ static int64_t parse_number(const char **at, const char *end)
 
 static int64_t next_replayed(void)
 {
-    if (replay < replay_end && memchr(replay, '\n', (size_t)(replay_end - replay)))
+    while (replay < replay_end && *replay == '\n')
+        replay++;
+    if (replay < replay_end)
         replay_last = parse_number(&replay, replay_end);
     return replay_last;
 }
@@ -71,6 +75,7 @@ void pmt_rss_start(const char *proc_root, const char *replay_path)
 void pmt_rss_forget(void)
 {
     pmt_keep_close(&statm);
+    highest = 0;
 }
 
 /* Resident bytes now, or -errno. The caller holds pmt_log_lock. */
@@ -89,7 +94,9 @@ int64_t pmt_rss_now(void)
         return got < 0 ? got : -EIO;
     const char *at = text;
     parse_number(&at, text + got);
-    return parse_number(&at, text + got) * pmt_page_size;
+    int64_t bytes = parse_number(&at, text + got) * pmt_page_size;
+    highest = bytes > highest ? bytes : highest;
+    return bytes;
 }
 
 /* The same, for callers who hold no lock. */
@@ -102,7 +109,8 @@ int64_t pmt_rss_read(void)
     return bytes;
 }
 
-/* The highest resident bytes so far (VmHWM), or -errno. */
+/* The highest resident bytes so far, or -errno: VmHWM, or a reading of ours that was higher, since the kernel counts
+ * VmHWM less exactly than statm. */
 int64_t pmt_rss_peak(void)
 {
     char text[4096];
@@ -112,5 +120,6 @@ int64_t pmt_rss_peak(void)
     const char *line = strstr(text, "VmHWM:");
     if (!line)
         return -ENOENT;
-    return parse_number(&line, text + got) * 1024;
+    int64_t peak = parse_number(&line, text + got) * 1024;
+    return peak > highest ? peak : highest;
 }

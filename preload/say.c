@@ -1,8 +1,10 @@
 /* say.c: the library's only words to people: lines "pmt: ..." on stderr.
  *
  * Descriptor 2 is written to only while it is the very file it was at the start: a program started with it closed gives
- * the number to a file of its own, and a daemon points it elsewhere. Write errors are nobody's business, and must not
- * become a signal: SIGPIPE and SIGXFSZ are held off, and taken back if this write raised them. */
+ * the number to a file of its own, and a daemon points it elsewhere. Many programs (ls, sort) close it before they end;
+ * so the process that is to print the summary keeps a copy, which its children do not. Write errors are nobody's
+ * business, and must not become a signal: SIGPIPE and SIGXFSZ are held off, and taken back if this write raised them.
+ */
 #include "core.h"
 
 #include <stdarg.h>
@@ -27,6 +29,24 @@ void pmt_say_start(void)
     }
 }
 
+static struct pmt_kept copy = PMT_KEPT_NONE;
+
+/* Keeps a copy of stderr. */
+void pmt_say_keep(void)
+{
+    if (!has_stderr)
+        return;
+    int fd = (int)pmt_sys(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 3, 0, 0, 0);
+    fd = fd < 0 ? fd : pmt_keep_up(fd);
+    if (fd >= 0)
+        copy = (struct pmt_kept){.fd = fd, .device = stderr_device, .inode = stderr_inode};
+}
+
+void pmt_say_after_fork(void)
+{
+    pmt_keep_close(&copy);
+}
+
 static bool is_stderr_ours(void)
 {
     struct stat st;
@@ -42,14 +62,14 @@ bool pmt_say_is_terminal(void)
 #define SIGNAL_BIT(n) (1ULL << ((n)-1))
 
 /* write(2) that raises no signal; the rest of a short write is tried once more per progress made. */
-static void write_quietly(const char *bytes, size_t size)
+static void write_quietly(int fd, const char *bytes, size_t size)
 {
     uint64_t held = SIGNAL_BIT(SIGPIPE) | SIGNAL_BIT(SIGXFSZ), before = 0, pending = 0;
     struct timespec none = {0, 0};
     long wrote = 0;
     pmt_sys(SYS_rt_sigprocmask, SIG_BLOCK, (long)&held, (long)&before, 8, 0, 0);
     pmt_sys(SYS_rt_sigpending, (long)&pending, 8, 0, 0, 0, 0);
-    while (size > 0 && (wrote = pmt_sys_write(2, bytes, size)) > 0) {
+    while (size > 0 && (wrote = pmt_sys_write(fd, bytes, size)) > 0) {
         bytes += wrote;
         size -= (size_t)wrote;
     }
@@ -63,7 +83,9 @@ static void write_quietly(const char *bytes, size_t size)
 void pmt_say_line(const char *line, size_t size)
 {
     if (is_stderr_ours())
-        write_quietly(line, size);
+        write_quietly(2, line, size);
+    else if (pmt_keep_is_ours(&copy))
+        write_quietly(copy.fd, line, size);
 }
 
 /* Says the line if pmt_config.verbose is at least `level`. */

@@ -27,9 +27,9 @@ PMT_SLOW uint32_t *pmt_shadow_new_leaf(uintptr_t address)
     return pmt_shadow_entry((const void *)address);
 }
 
-void pmt_shadow_count_off(const struct pmt_block *block)
+void pmt_shadow_count_back(const struct pmt_block *block)
 {
-    pmt_count(block->owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, -(int64_t)block->size, -1);
+    pmt_count(block->owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, (int64_t)block->size, 1);
 }
 
 PMT_SLOW void pmt_shadow_forget_stale(const uint32_t *entry)

@@ -7,12 +7,15 @@
  *    larger                    in the hash table of large.c
  *
  * No lock and no hash: an entry belongs to the block, and the block to whoever allocates or frees it. A leaf is 16 MiB
- * of address space, of which only the pages beside used heap are ever resident. Heaps that give 8-byte aligned
- * addresses cannot be described (two blocks could start in one granule); such a block is not entered. */
+ * of address space, of which only the pages beside used heap are ever resident. A
+ * block that is not aligned to 16 bytes (the 8-byte class of some allocators) cannot be described: two could start in
+ * one granule. */
 #ifndef PMT_SHADOW_H
 #define PMT_SHADOW_H
 
 #include "core.h"
+
+#pragma GCC visibility push(hidden)
 
 #define PMT_SHADOW_ADDRESS_BITS 47
 #define PMT_SHADOW_LEAF_BITS 26
@@ -35,12 +38,22 @@ struct pmt_block {
     uint32_t owner;
     bool is_known;
 };
-void pmt_shadow_count_off(const struct pmt_block *block);
+void pmt_shadow_count_back(const struct pmt_block *block);
+
+static inline void pmt_shadow_count_off(const struct pmt_block *block)
+{
+    pmt_count(block->owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, -(int64_t)block->size, -1);
+}
 
 /* large.c */
 extern size_t pmt_large_count;
 bool pmt_large_set(const void *block, size_t size, uint32_t owner);
 struct pmt_block pmt_large_take(const void *block);
+
+static inline bool pmt_shadow_is_aligned(const void *block)
+{
+    return ((uintptr_t)block & (((uintptr_t)1 << PMT_SHADOW_GRANULE_BITS) - 1)) == 0;
+}
 
 /* The entry of the granule at `block`; NULL if there is no leaf yet. */
 static inline uint32_t *pmt_shadow_entry(const void *block)
@@ -59,16 +72,14 @@ static inline size_t pmt_shadow_size(const uint32_t *entry)
     return code <= PMT_SHADOW_SIZE_SMALL_MAX ? code : entry[1];
 }
 
-/* Enters a block of `size` requested bytes. False: it cannot be entered, and will be unknown when it is freed. A mark
- * that is still there is of a block whose free nobody showed us; its bytes are taken off. */
+/* Enters an aligned block of `size` requested bytes. False: it cannot be entered, and will be unknown when it is freed.
+ * A mark that is still there is of a block whose free nobody showed us; its bytes are taken off. */
 static inline bool pmt_shadow_set(const void *block, size_t size, uint32_t owner)
 {
     if (PMT_UNLIKELY(size >= PMT_SHADOW_LARGE))
         return pmt_large_set(block, size, owner);
     uint32_t *entry = pmt_shadow_entry(block);
     if (PMT_UNLIKELY(!entry && !(entry = pmt_shadow_new_leaf((uintptr_t)block))))
-        return false;
-    if (PMT_UNLIKELY((uintptr_t)block & (((uintptr_t)1 << PMT_SHADOW_GRANULE_BITS) - 1)))
         return false;
     if (PMT_UNLIKELY(*entry & PMT_SHADOW_START))
         pmt_shadow_forget_stale(entry);
@@ -94,5 +105,7 @@ static inline struct pmt_block pmt_shadow_take(const void *block)
     *entry = 0;
     return known;
 }
+
+#pragma GCC visibility pop
 
 #endif

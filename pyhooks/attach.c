@@ -39,6 +39,12 @@ const char *pmt_python_version(void)
     return version[0] ? version : NULL;
 }
 
+/* Whether Python's allocators are counted: with --sites exact, which keeps the table of blocks. */
+bool pmt_python_counts(void)
+{
+    return pmt_heap == PMT_HEAP_EXACT && is_prepared && !is_refused;
+}
+
 /* ---- ready? */
 
 static bool flag_is_set(const char *name)
@@ -105,6 +111,9 @@ static void begin_running(void)
         pmt_say(PMT_VERBOSE_PROBLEMS, "atexit cannot be used: figures at exit are those after Python's end");
     pmt_log_start(&pmt_frames_namer);
     pmt_domains_wrap();
+    if (!pmt_domains_are_aligned())
+        pmt_say(PMT_VERBOSE_PROBLEMS,
+                "this Python's allocator aligns to 8 bytes: its small blocks are not all counted");
     pmt_module_ready();
 }
 
@@ -182,7 +191,8 @@ static void prepare(void)
     is_prepared = true;
     if (!resolve_python())
         return;
-    pmt_domains_start(&python);
+    if (pmt_heap == PMT_HEAP_EXACT)
+        pmt_domains_start(&python);
     add_module();
 }
 

@@ -23,15 +23,15 @@ static int layer_count[DOMAINS]; /* Protected by the GIL, or by there being one 
 static void (*get_allocator)(PyMemAllocatorDomain, PyMemAllocatorEx *);
 static void (*set_allocator)(PyMemAllocatorDomain, PyMemAllocatorEx *);
 
-static inline void *count_new(void *block, size_t size)
+PMT_HOT void *count_new(void *block, size_t size)
 {
-    if (PMT_LIKELY(block != NULL) && PMT_LIKELY(pmt_shadow_set(block, size, PMT_SHADOW_PYTHON)))
+    if (PMT_LIKELY(block && pmt_shadow_is_aligned(block) && pmt_shadow_set(block, size, PMT_SHADOW_PYTHON)))
         pmt_count(PMT_OWNER_PYTHON, (int64_t)size, 1);
     return block;
 }
 
 /* Counts off a block that is about to be freed. One made before we came is known as native, or not at all. */
-static inline struct pmt_block count_gone(void *block)
+PMT_HOT struct pmt_block count_gone(void *block)
 {
     struct pmt_block gone = pmt_shadow_take(block);
     if (PMT_LIKELY(gone.is_known))
@@ -166,12 +166,15 @@ bool pmt_domains_were_removed(void)
     return were_removed;
 }
 
-/* False: this CPython gives addresses that the table of blocks cannot hold. */
+/* Whether the table of blocks can hold all of this CPython's: pymalloc gave addresses aligned to 8 bytes before 3.7.4.
+ */
 bool pmt_domains_are_aligned(void)
 {
     PyMemAllocatorEx top;
     uintptr_t bits = 0;
     void *blocks[16];
+    if (!get_allocator)
+        return true;
     get_allocator(PYMEM_DOMAIN_OBJ, &top);
     for (size_t i = 0; i < 16; i++)
         bits |= (uintptr_t)(blocks[i] = top.malloc(top.ctx, 24));

@@ -152,13 +152,22 @@ static bool add_locked(char *id, size_t size, int64_t memory)
     return true;
 }
 
-/* Live bytes of CPython's allocator domains, all threads. */
+/* Live bytes of CPython's allocator domains, all threads. Where they are not counted, what the process holds from
+ * malloc and mmap, which moves in steps of pymalloc's arenas; that is said once. */
 int64_t pmt_points_figure(void)
 {
-    return pmt_count_total(PMT_OWNER_PYTHON).bytes;
+    static bool is_said;
+    if (PMT_LIKELY(pmt_heap == PMT_HEAP_EXACT))
+        return pmt_count_total(PMT_OWNER_PYTHON).bytes;
+    int64_t mapped, regions;
+    pmt_maps_total(&mapped, &regions);
+    if (!is_said && point_count > 0)
+        pmt_say(PMT_VERBOSE_PROBLEMS, "without --sites exact, MEMPOINT shows the bytes held from malloc and mmap");
+    is_said |= point_count > 0;
+    return pmt_count_total(PMT_OWNER_NATIVE).bytes + mapped;
 }
 
-/* Adds a point; `id` is copied. False without memory. */
+/* Adds a point; `id` is copied. The program's own points are marks in the event log too. False without memory. */
 bool pmt_points_add(const char *id, size_t size, int64_t memory)
 {
     if (!pmt_lock_take(&pmt_points_lock))
@@ -168,8 +177,9 @@ bool pmt_points_add(const char *id, size_t size, int64_t memory)
         memcpy(copy, id, size);
     bool is_added = copy && add_locked(copy, size, memory);
     struct point added = is_added ? points[point_count - 1] : (struct point){0};
+    bool is_first = point_count == 1; /* made by pmt itself */
     pmt_lock_drop(&pmt_points_lock);
-    if (is_added)
+    if (is_added && !is_first)
         pmt_log_mark("MEMPOINT ", added.id, added.id_size, memory);
     return is_added;
 }

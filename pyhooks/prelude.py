@@ -38,7 +38,7 @@ def _write(text):
 
 def memprint():
     for i, log in enumerate(_logs):
-        _write('{0: < 4} {1: <6} → {2}\n'.format(i, round(log.memory / 2**20, 1), log.ID))
+        _write('{0: < 4} {1: <6} \u2192 {2}\n'.format(i, round(log.memory / 2**20, 1), log.ID))
 
 
 def pp(*objects):

@@ -21,6 +21,8 @@
 /* A macro in some versions; the function is there in every one. */
 #undef PyCFunction_NewEx
 
+#pragma GCC visibility push(hidden)
+
 /* The table: use as py.PyErr_Clear(). Written once, before Python runs any code. */
 struct pmt_pyapi {
 #define FUNCTION(name, type, parameters, first, last) type(*name) parameters;
@@ -73,5 +75,7 @@ bool pmt_frames_start(void);
 
 /* attach.c */
 bool pmt_attach_wait(PyFrameObject *frame, int what);
+
+#pragma GCC visibility pop
 
 #endif

@@ -78,7 +78,7 @@ def compare_trees(plain, traced, ignore):
 
 
 def is_summary(line):
-    return any(re.match(pattern, line) for pattern in pmttest.SUMMARY_LINES + ("pmt: wrote ",))
+    return any(re.match(pattern, line) for pattern in pmttest.SUMMARY_LINES + ("pmt: wrote ", "pmt: Python live "))
 
 
 def check_lines(lines, expected):

@@ -61,7 +61,8 @@ FOREIGN = r"malloc is .*: its blocks are not counted"
 def other_allocator_is_counted(name):
     """Preloaded after pmt, the other allocator's blocks are counted: what the program holds is what differs."""
     library = [find_allocator(name)]
-    held, freed = (run([target("cross"), how], preload=[LIB] + library, env={"WITNESS_DIR": scratch()}, summary="on")
+    held, freed = (run([target("cross"), how], preload=[LIB] + library, env={"WITNESS_DIR": scratch()}, summary="on",
+                       sites="off")
                    for how in ("hold", "release"))
     words = held.out.split()
     held, freed = parse_summary(held.pmt_lines), parse_summary(freed.pmt_lines)

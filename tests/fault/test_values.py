@@ -17,9 +17,9 @@ def hide_bytes(text):
     return re.sub(r"\d+ bytes", "... bytes", text)
 
 
-def native_of(argv, **more):
-    """A compared run with the summary: (its output, Summary)."""
-    result = both(argv, summary="on", normalise=hide_bytes, **more).traced
+def native_of(argv, sites="off", **more):
+    """A compared run with the summary: (its output, Summary). With sites off, sizes are the allocator's."""
+    result = both(argv, summary="on", sites=sites, normalise=hide_bytes, **more).traced
     return result.out, parse_summary(result.pmt_lines)
 
 
@@ -77,12 +77,14 @@ def big_block(way):
 # ---- the oracle
 
 
-def oracle_totals(argv, order, **more):
-    """Runs argv with pmt and the oracle stacked: (pmt's bytes and blocks, the oracle's)."""
+def oracle_totals(argv, order, sites, **more):
+    """Runs argv with pmt and the oracle stacked: (pmt's bytes and blocks, the oracle's). Sizes are the requested ones with
+    sites exact, else the allocator's."""
     path = os.path.join(scratch(), "totals")
     preload = [LIB, target("liboracle")] if order == "pmt first" else [target("liboracle"), LIB]
-    result = run(argv, preload=preload, env={"ORACLE_OUT": path, "WITNESS_DIR": scratch()}, cwd=scratch(), summary="on",
-                 **more)
+    result = run(argv, preload=preload, cwd=scratch(), summary="on", sites=sites,
+                 env=dict({"ORACLE_OUT": path, "WITNESS_DIR": scratch()},
+                          **({"ORACLE_REQUESTED": "1"} if sites == "exact" else {})), **more)
     summary = parse_summary(result.pmt_lines)
     return result, (summary.native, summary.blocks), tuple(int(word) for word in read_file(path).split())
 
@@ -91,12 +93,15 @@ ORACLE_WORK = {"family": ["family"], "cross hold": ["cross", "hold"], "cross rel
                "late": ["late"], "corner": ["corner"], "forkthreads": ["forkthreads", "5"]}
 
 
-@each([(order, work) for order in ("pmt first", "oracle first") for work in ORACLE_WORK])
+STACKS = [(order, sites) for order in ("pmt first", "oracle first") for sites in ("off", "exact")]
+
+
+@each([stack + (work,) for stack in STACKS for work in ORACLE_WORK])
 def equals_the_oracle(case):
     """Live bytes and blocks at exit: equal to the byte to those of a library that keeps a hash of all blocks."""
-    order, work = case
+    order, sites, work = case
     name, *arguments = ORACLE_WORK[work]
-    result, mine, oracle = oracle_totals([target(name)] + arguments, order)
+    result, mine, oracle = oracle_totals([target(name)] + arguments, order, sites)
     check(result.status in (0, 3) and not result.err, "the program failed", result)
     equal(mine, oracle, "bytes and blocks (pmt's and the oracle's)")
 
@@ -108,13 +113,13 @@ REAL_WORK = {
 }
 
 
-@each([(order, work) for order in ("pmt first", "oracle first") for work in REAL_WORK])
+@each([stack + (work,) for stack in STACKS for work in REAL_WORK])
 def equals_the_oracle_on_real_programs(case):
-    order, work = case
+    order, sites, work = case
     argv = REAL_WORK[work]
     if not shutil.which(argv[0]):
         skip("%s is not installed" % argv[0])
-    _, mine, oracle = oracle_totals(argv, order)
+    _, mine, oracle = oracle_totals(argv, order, sites)
     equal(mine, oracle, "bytes and blocks (pmt's and the oracle's)")
 
 

@@ -12,6 +12,7 @@ import functools
 import glob
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -142,6 +143,10 @@ atexit.register(clean_scratch)
 # status: exit status, -N after signal N. out, err: text (surrogateescape); err without the lines of pmt, which are
 # pmt_lines. logs: the event logs in dir, the run's own PMT_DIR, sorted by name. pid: of the program.
 Result = collections.namedtuple("Result", "status out err pmt_lines logs dir pid")
+
+
+# Programs that are made to crash leave no core file in their working directory, whatever the user's limit is.
+resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def clean_env(env=None, preload=(), directory=None, options=None):

@@ -1,5 +1,6 @@
 /* oracle.c: an independent count of what the malloc family holds, to judge libpmt.so by. As plain as can be: one lock,
- * one hash table of live blocks with their malloc_usable_size, nothing per thread.
+ * one hash table of live blocks with their malloc_usable_size (with ORACLE_REQUESTED set: the size that was asked for),
+ * nothing per thread.
  *
  *   program -> libpmt.so -> liboracle.so -> libc      or the other way round: both see every call
  *
@@ -36,7 +37,6 @@ static struct {
     void (*free)(void *);
     void *(*calloc)(size_t, size_t);
     void *(*realloc)(void *, size_t);
-    void *(*reallocarray)(void *, size_t, size_t);
     int (*posix_memalign)(void **, size_t, size_t);
     void *(*aligned_alloc)(size_t, size_t);
     void *(*memalign)(size_t, size_t);
@@ -83,12 +83,20 @@ static void delete_locked(struct entry *entry)
 
 /* ---- keeping count ---- */
 
-static void *note_alloc(void *block)
+static int keeps_requested(void)
+{
+    static int answer; /* 0 not asked yet, 1 no, 2 yes; environ is there before anybody allocates */
+    if (!answer && environ)
+        answer = getenv("ORACLE_REQUESTED") ? 2 : 1;
+    return answer == 2;
+}
+
+static void *note_alloc(void *block, size_t requested)
 {
     if (!block)
         return NULL;
     int error = errno;
-    size_t size = next.malloc_usable_size(block);
+    size_t size = keeps_requested() ? requested : next.malloc_usable_size(block);
     pthread_mutex_lock(&lock);
     if (!table)
         table = mmap(NULL, SLOTS * sizeof *table, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
@@ -128,13 +136,16 @@ static void unlock_table(void)
 }
 
 /* A child must not inherit the lock taken by a thread that it has not. */
-__attribute__((constructor)) static void watch_forks(void)
+static void watch_forks(void)
 {
     pthread_atfork(lock_table, unlock_table, unlock_table);
 }
 
-__attribute__((destructor)) static void write_totals(void)
+/* After every destructor: an on_exit handler from before the program's own. */
+static void write_totals(int status, void *unused)
 {
+    (void)status;
+    (void)unused;
     const char *path = getenv("ORACLE_OUT");
     char line[64];
     pthread_mutex_lock(&lock);
@@ -145,6 +156,12 @@ __attribute__((destructor)) static void write_totals(void)
         fwrite(line, 1, (size_t)length, out);
         fclose(out);
     }
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    watch_forks();
+    on_exit(write_totals, NULL);
 }
 
 /* ---- the family ---- */
@@ -179,7 +196,6 @@ static int is_ready(void)
         look_up(&next.free, "free");
         look_up(&next.calloc, "calloc");
         look_up(&next.realloc, "realloc");
-        look_up(&next.reallocarray, "reallocarray");
         look_up(&next.posix_memalign, "posix_memalign");
         look_up(&next.aligned_alloc, "aligned_alloc");
         look_up(&next.memalign, "memalign");
@@ -193,12 +209,12 @@ static int is_ready(void)
 
 void *malloc(size_t size)
 {
-    return is_ready() ? note_alloc(next.malloc(size)) : pool_alloc(16, size);
+    return is_ready() ? note_alloc(next.malloc(size), size) : pool_alloc(16, size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-    return is_ready() ? note_alloc(next.calloc(count, size)) : pool_alloc(16, count * size);
+    return is_ready() ? note_alloc(next.calloc(count, size), count * size) : pool_alloc(16, count * size);
 }
 
 void free(void *block)
@@ -210,12 +226,12 @@ void free(void *block)
 }
 
 /* The free is noted before the call, or another thread could get the address first; undone if the call fails. */
-static void *note_realloc(void *old, size_t old_size, void *grown, int is_freeing)
+static void *note_realloc(void *old, size_t old_size, void *grown, size_t size, int is_freeing)
 {
     if (grown)
-        return note_alloc(grown);
+        return note_alloc(grown, size);
     if (old_size != SIZE_MAX && !is_freeing)
-        note_alloc(old);
+        note_alloc(old, old_size);
     return NULL;
 }
 
@@ -233,7 +249,7 @@ void *realloc(void *block, size_t size)
     if (block && is_pool(block))
         return move_from_pool(block, size);
     size_t old_size = note_free(block);
-    return note_realloc(block, old_size, next.realloc(block, size), size == 0);
+    return note_realloc(block, old_size, next.realloc(block, size), size, size == 0);
 }
 
 void *reallocarray(void *block, size_t count, size_t size)
@@ -242,8 +258,12 @@ void *reallocarray(void *block, size_t count, size_t size)
         return pool_alloc(16, count * size);
     if (block && is_pool(block))
         return move_from_pool(block, count * size);
-    size_t old_size = note_free(block);
-    return note_realloc(block, old_size, next.reallocarray(block, count, size), count == 0 || size == 0);
+    size_t bytes; /* by realloc: libc's reallocarray calls the foremost one, and the block would be noted twice */
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return realloc(block, bytes);
 }
 
 int posix_memalign(void **result, size_t alignment, size_t size)
@@ -252,28 +272,28 @@ int posix_memalign(void **result, size_t alignment, size_t size)
         return ENOMEM;
     int error = next.posix_memalign(result, alignment, size);
     if (error == 0)
-        note_alloc(*result);
+        note_alloc(*result, size);
     return error;
 }
 
 void *aligned_alloc(size_t alignment, size_t size)
 {
-    return is_ready() ? note_alloc(next.aligned_alloc(alignment, size)) : pool_alloc(alignment, size);
+    return is_ready() ? note_alloc(next.aligned_alloc(alignment, size), size) : pool_alloc(alignment, size);
 }
 
 void *memalign(size_t alignment, size_t size)
 {
-    return is_ready() ? note_alloc(next.memalign(alignment, size)) : pool_alloc(alignment, size);
+    return is_ready() ? note_alloc(next.memalign(alignment, size), size) : pool_alloc(alignment, size);
 }
 
 void *valloc(size_t size)
 {
-    return is_ready() ? note_alloc(next.valloc(size)) : pool_alloc(4096, size);
+    return is_ready() ? note_alloc(next.valloc(size), size) : pool_alloc(4096, size);
 }
 
 void *pvalloc(size_t size)
 {
-    return is_ready() ? note_alloc(next.pvalloc(size)) : pool_alloc(4096, size);
+    return is_ready() ? note_alloc(next.pvalloc(size), size) : pool_alloc(4096, size);
 }
 
 size_t malloc_usable_size(void *block)

@@ -8,24 +8,41 @@
 #define THREADS 8
 #define ROUNDS 20000
 
-static int64_t bytes, blocks;
-
 static void check_total(int64_t want_bytes, int64_t want_blocks)
 {
-    pmt_count_total(&bytes, &blocks);
-    assert_int_equal(bytes, want_bytes);
-    assert_int_equal(blocks, want_blocks);
+    struct pmt_net total = pmt_count_total(PMT_OWNER_NATIVE);
+    assert_int_equal(total.bytes, want_bytes);
+    assert_int_equal(total.blocks, want_blocks);
+}
+
+static void count(int64_t bytes, int64_t blocks)
+{
+    pmt_count(PMT_OWNER_NATIVE, bytes, blocks);
 }
 
 static void one_thread_adds_up(void **state)
 {
     (void)state;
     check_total(0, 0);
-    pmt_count(64, 1);
-    pmt_count(INT64_C(1) << 40, 1);
+    count(64, 1);
+    count(INT64_C(1) << 40, 1);
     check_total((INT64_C(1) << 40) + 64, 2);
-    pmt_count(-(INT64_C(1) << 40), -1);
-    pmt_count(-64, -1);
+    count(-(INT64_C(1) << 40), -1);
+    count(-64, -1);
+    check_total(0, 0);
+}
+
+static void owners_are_counted_apart(void **state)
+{
+    (void)state;
+    count(64, 1);
+    pmt_count(PMT_OWNER_PYTHON, 1000, 3);
+    struct pmt_net python = pmt_count_total(PMT_OWNER_PYTHON);
+    assert_int_equal(python.bytes, 1000);
+    assert_int_equal(python.blocks, 3);
+    check_total(64, 1);
+    pmt_count(PMT_OWNER_PYTHON, -1000, -3);
+    count(-64, -1);
     check_total(0, 0);
 }
 
@@ -33,9 +50,9 @@ static void *add_many(void *argument)
 {
     int64_t mine = (int64_t)(uintptr_t)argument;
     for (int i = 0; i < ROUNDS; i++) {
-        pmt_count(mine, 1);
+        count(mine, 1);
         if (i % 3)
-            pmt_count(-mine, -1);
+            count(-mine, -1);
     }
     return NULL;
 }
@@ -55,7 +72,7 @@ static void threads_that_ended_are_counted(void **state)
     (void)state;
     run_threads(THREADS, add_many);
     check_total(kept * sum, kept * THREADS);
-    pmt_count(-kept * sum, -kept * THREADS); /* freed by another thread */
+    count(-kept * sum, -kept * THREADS); /* freed by another thread */
     check_total(0, 0);
 }
 
@@ -66,20 +83,20 @@ static void totals_can_be_read_meanwhile(void **state)
     (void)state;
     assert_int_equal(pthread_create(&thread, NULL, add_many, (void *)1), 0);
     for (int i = 0; i < 2000; i++) {
-        pmt_count_total(&bytes, &blocks);
-        assert_in_range(bytes, 0, ROUNDS);
-        assert_in_range(blocks, 0, ROUNDS);
+        struct pmt_net total = pmt_count_total(PMT_OWNER_NATIVE);
+        assert_in_range(total.bytes, 0, ROUNDS);
+        assert_in_range(total.blocks, 0, ROUNDS);
     }
     pthread_join(thread, NULL);
     check_total((ROUNDS + 2) / 3, (ROUNDS + 2) / 3);
-    pmt_count(-bytes, -blocks);
+    count(-(ROUNDS + 2) / 3, -(ROUNDS + 2) / 3);
 }
 
 static struct pmt_tally *seen[500];
 
 static void *note_tally(void *argument)
 {
-    pmt_count(1, 1);
+    count(1, 1);
     seen[(uintptr_t)argument] = pmt_tally_mine;
     return NULL;
 }
@@ -101,7 +118,7 @@ static void short_threads_share_tallies(void **state)
     }
     assert_int_equal(distinct, 1);
     check_total(COUNT_OF(seen), COUNT_OF(seen));
-    pmt_count(-(int64_t)COUNT_OF(seen), -(int64_t)COUNT_OF(seen));
+    count(-(int64_t)COUNT_OF(seen), -(int64_t)COUNT_OF(seen));
 }
 
 #define MANY 150 /* more threads at once than a chunk of tallies holds */
@@ -110,7 +127,7 @@ static pthread_barrier_t all_there;
 
 static void *count_and_wait(void *argument)
 {
-    pmt_count(10, 1);
+    count(10, 1);
     seen[(uintptr_t)argument] = pmt_tally_mine;
     pthread_barrier_wait(&all_there);
     return NULL;
@@ -132,14 +149,14 @@ static void every_thread_has_a_tally_of_its_own(void **state)
             assert_ptr_not_equal(seen[k], seen[i]);
     }
     check_total(10 * MANY, MANY);
-    pmt_count(-10 * MANY, -MANY);
+    count(-10 * MANY, -MANY);
 }
 
 static pthread_key_t late_key;
 
 static void count_late(void *rounds)
 {
-    pmt_count(7, 1);
+    count(7, 1);
     if ((uintptr_t)rounds > 1)
         pthread_setspecific(late_key, (void *)((uintptr_t)rounds - 1));
 }
@@ -147,7 +164,7 @@ static void count_late(void *rounds)
 static void *end_late(void *argument)
 {
     (void)argument;
-    pmt_count(7, 1);
+    count(7, 1);
     pthread_setspecific(late_key, (void *)3);
     return NULL;
 }
@@ -159,7 +176,7 @@ static void calls_of_late_destructors_are_counted(void **state)
     pthread_key_create(&late_key, count_late);
     run_threads(THREADS, end_late);
     check_total(4 * 7 * THREADS, 4 * THREADS);
-    pmt_count(-4 * 7 * THREADS, -4 * THREADS);
+    count(-4 * 7 * THREADS, -4 * THREADS);
     pthread_key_delete(late_key);
 }
 
@@ -168,7 +185,7 @@ static int calls;
 static void note_call(void)
 {
     calls++;
-    pmt_count(5, 1); /* work may allocate */
+    count(5, 1); /* work may allocate */
 }
 
 static void work_is_done_in_the_next_call_once(void **state)
@@ -177,14 +194,14 @@ static void work_is_done_in_the_next_call_once(void **state)
     calls = 0;
     pmt_count_when_next_called(note_call);
     assert_int_equal(calls, 0);
-    pmt_count(1, 1);
+    count(1, 1);
     assert_int_equal(calls, 1);
-    pmt_count(1, 1);
+    count(1, 1);
     assert_int_equal(calls, 1);
     check_total(7, 3);
     pmt_count_when_next_called(note_call);
     pmt_count_when_next_called(note_call);
-    pmt_count(-12, -4);
+    count(-12, -4);
     assert_int_equal(calls, 2);
     check_total(0, 0);
 }
@@ -192,26 +209,27 @@ static void work_is_done_in_the_next_call_once(void **state)
 static void a_child_keeps_the_sums_and_goes_on(void **state)
 {
     (void)state;
-    pmt_count(100, 2);
+    count(100, 2);
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
         pmt_count_after_fork();
-        pmt_count(-40, -1);
-        pmt_count_total(&bytes, &blocks);
-        _exit(bytes == 60 && blocks == 1 ? 0 : 1);
+        count(-40, -1);
+        struct pmt_net total = pmt_count_total(PMT_OWNER_NATIVE);
+        _exit(total.bytes == 60 && total.blocks == 1 ? 0 : 1);
     }
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
     check_total(100, 2);
-    pmt_count(-100, -2);
+    count(-100, -2);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_thread_adds_up),
+        cmocka_unit_test(owners_are_counted_apart),
         cmocka_unit_test(threads_that_ended_are_counted),
         cmocka_unit_test(totals_can_be_read_meanwhile),
         cmocka_unit_test(short_threads_share_tallies),

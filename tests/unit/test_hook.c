@@ -1,5 +1,6 @@
-/* hook.c and real.c: the interposed functions as plain functions, over the allocator of libc or of a sanitizer. What is
- * counted is malloc_usable_size, and everything comes to nothing in the end. */
+/* hook.c, real.c, shadow.c and large.c: the interposed functions as plain functions, over the allocator of libc or of a
+ * sanitizer, counted by the requested size (EXACT) and by malloc_usable_size (OTHER). Everything comes to nothing in
+ * the end. */
 #include "unit.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "real.h"
+#include "shadow.h"
 
 /* The functions under test, as the link of libpmt.so would name them. */
 #define HOOK(name, type, parameters) type pmt_##name parameters;
@@ -33,21 +35,38 @@ const char *__tsan_default_options(void)
     return "allocator_may_return_null=1";
 }
 
-static int64_t bytes, blocks;
-
 static void check_total(int64_t want_bytes, int64_t want_blocks)
 {
-    pmt_count_total(&bytes, &blocks);
-    assert_int_equal(bytes, want_bytes);
-    assert_int_equal(blocks, want_blocks);
+    struct pmt_net total = pmt_count_total(PMT_OWNER_NATIVE);
+    assert_int_equal(total.bytes, want_bytes);
+    assert_int_equal(total.blocks, want_blocks);
 }
 
 static int resolve(void **state)
 {
     (void)state;
-    pmt_real_start();
     pmt_count_start();
     return pmt_real_resolve() ? 0 : -1;
+}
+
+/* In a test program our functions are not before libc's, so whose heap it is cannot be found out, but said. */
+static int count_exactly(void **state)
+{
+    (void)state;
+    pmt_heap = PMT_HEAP_EXACT;
+    return 0;
+}
+
+static int count_usable(void **state)
+{
+    (void)state;
+    pmt_heap = PMT_HEAP_OTHER;
+    return 0;
+}
+
+static int64_t counted_size(void *block, size_t requested)
+{
+    return (int64_t)(pmt_heap == PMT_HEAP_EXACT ? requested : malloc_usable_size(block));
 }
 
 /* ---- every way to a block */
@@ -86,7 +105,7 @@ static void *by_posix_memalign(size_t size)
 
 static void *by_aligned_alloc(size_t size)
 {
-    return pmt_aligned_alloc(64, (size + 63) / 64 * 64);
+    return pmt_aligned_alloc(64, size);
 }
 
 static void *by_memalign(size_t size)
@@ -111,9 +130,9 @@ static const struct {
             {by_reallocarray, 16}, {by_posix_memalign, 64}, {by_aligned_alloc, 64}, {by_memalign, 64},
             {by_valloc, 4096},     {by_pvalloc, 4096}};
 
-static void every_way_counts_the_usable_size(void **state)
+static void every_way_counts_its_size(void **state)
 {
-    static const size_t sizes[] = {1, 24, 25, 64, 1000, 5000, 200000, 50000000};
+    static const size_t sizes[] = {64, 128, 1024, 65536, 131072, 192000, 50000000};
     (void)state;
     for (size_t w = 0; w < COUNT_OF(ways); w++)
         for (size_t s = 0; s < COUNT_OF(sizes); s++) {
@@ -121,8 +140,24 @@ static void every_way_counts_the_usable_size(void **state)
             assert_non_null(block);
             assert_int_equal((uintptr_t)block % ways[w].alignment, 0);
             assert_true(pmt_malloc_usable_size(block) >= sizes[s]);
-            check_total((int64_t)malloc_usable_size(block), 1);
+            check_total(counted_size(block, sizes[s]), 1);
             memset(block, 1, sizes[s]);
+            pmt_free(block);
+            check_total(0, 0);
+        }
+}
+
+/* From 17 bytes on a block's size is kept in another place than below, from 128 KiB on in another table. */
+static void sizes_at_the_borders_are_kept(void **state)
+{
+    static const size_t sizes[] = {0, 1, 15, 16, 17, 24, 25, 31, 32, 33, 131071, 131072, 131073};
+    (void)state;
+    for (size_t from = 0; from < COUNT_OF(sizes); from++)
+        for (size_t to = 1; to < COUNT_OF(sizes); to++) {
+            void *block = pmt_malloc(sizes[from]);
+            check_total(counted_size(block, sizes[from]), 1);
+            block = pmt_realloc(block, sizes[to]);
+            check_total(counted_size(block, sizes[to]), 1);
             pmt_free(block);
             check_total(0, 0);
         }
@@ -138,9 +173,60 @@ static void resizing_counts_one_block(void **state)
         if (i > 0)
             assert_string_equal(block, "kept");
         strcpy(block, "kept");
-        check_total((int64_t)malloc_usable_size(block), 1);
+        check_total(counted_size(block, sizes[i]), 1);
     }
     pmt_free(block);
+    check_total(0, 0);
+}
+
+static void thousands_of_large_blocks_are_kept(void **state)
+{
+    enum { MANY = 2000 };
+    static void *many[MANY];
+    size_t sum = 0;
+    uint64_t seed = 5;
+    (void)state;
+    for (size_t i = 0; i < MANY; i++) {
+        many[i] = pmt_malloc(PMT_SHADOW_LARGE + i);
+        sum += PMT_SHADOW_LARGE + i;
+    }
+    check_total((int64_t)sum, MANY);
+    for (size_t left = MANY, i = next_random(&seed) % MANY; left > 0; i = (i + 7) % MANY) { /* 7 is prime to MANY */
+        pmt_free(many[i]);
+        sum -= PMT_SHADOW_LARGE + i;
+        check_total((int64_t)sum, (int64_t)--left);
+    }
+}
+
+/* A block that was freed past us leaves its mark, until its address is used again. */
+static void a_stale_mark_is_counted_off(void **state)
+{
+    static char heap[64] __attribute__((aligned(64)));
+    static const size_t sizes[] = {10, 100, PMT_SHADOW_LARGE, PMT_SHADOW_LARGE + 5};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        size_t again = i < 2 ? 20 : PMT_SHADOW_LARGE;
+        pmt_count(PMT_OWNER_NATIVE, (int64_t)sizes[i], 1);
+        assert_true(pmt_shadow_set(heap, sizes[i], 0));
+        assert_true(pmt_shadow_set(heap, again, 0));
+        check_total(0, 0);
+        struct pmt_block block = pmt_shadow_take(heap);
+        assert_true(block.is_known);
+        assert_int_equal(block.size, again);
+        assert_false(pmt_shadow_take(heap).is_known);
+    }
+    assert_false(pmt_shadow_set(heap + 8, 10, 0)); /* two could start in one granule */
+    assert_false(pmt_shadow_take((void *)UINTPTR_MAX).is_known);
+}
+
+static void a_layer_further_out_owns_what_is_inside(void **state)
+{
+    (void)state;
+    pmt_inside = 1;
+    char *block = pmt_realloc(pmt_malloc(100), 200);
+    check_total(0, 0);
+    pmt_free(block);
+    pmt_inside = 0;
     check_total(0, 0);
 }
 
@@ -157,7 +243,7 @@ static void failures_change_nothing(void **state)
 {
     volatile size_t too_large = PTRDIFF_MAX, half = SIZE_MAX / 2 + 2;
     void *block = pmt_malloc(100), *untouched = block;
-    int64_t size = (int64_t)malloc_usable_size(block);
+    int64_t size = counted_size(block, 100);
     (void)state;
     errno = 0;
     assert_null(pmt_malloc(too_large));
@@ -214,7 +300,7 @@ static void pool_blocks_can_be_freed_and_resized(void **state)
     assert_int_equal(pmt_malloc_usable_size(block), 8);
     char *moved = pmt_realloc(block, 1000);
     assert_string_equal(moved, "pooled");
-    check_total((int64_t)malloc_usable_size(moved), 1);
+    check_total(counted_size(moved, 1000), 1);
     pmt_free(moved);
     pmt_free(block);
     pmt_free_sized(block, 8);
@@ -238,7 +324,7 @@ static void a_used_up_pool_says_so(void **state)
 
 static void check_mapped(int64_t want_bytes, int64_t want_regions)
 {
-    int64_t regions;
+    int64_t bytes, regions;
     pmt_maps_total(&bytes, &regions);
     assert_int_equal(bytes, want_bytes);
     assert_int_equal(regions, want_regions);
@@ -286,15 +372,22 @@ static void a_moved_break_is_counted(void **state)
 
 #define SLOTS 64
 
-static void *slots[SLOTS]; /* atomic exchange */
+struct held {
+    size_t size;
+    char rest[];
+};
+static struct held *slots[SLOTS]; /* atomic exchange */
 
 static void *churn(void *argument)
 {
     uint64_t seed = (uintptr_t)argument;
     for (int i = 0; i < 20000; i++) {
         uint64_t random = next_random(&seed);
-        void *block = random & 1 ? ways[(random >> 8) % COUNT_OF(ways)].allocate(1 + (random >> 16) % 500) : NULL;
-        pmt_free(__atomic_exchange_n(&slots[(random >> 32) % SLOTS], block, __ATOMIC_ACQ_REL));
+        size_t size = (random >> 16) % 8 ? 64 * (1 + (random >> 20) % 8) : 192 << 10;
+        struct held *held = random & 1 ? ways[(random >> 8) % COUNT_OF(ways)].allocate(size) : NULL;
+        if (held)
+            held->size = size;
+        pmt_free(__atomic_exchange_n(&slots[(random >> 32) % SLOTS], held, __ATOMIC_ACQ_REL));
     }
     return NULL;
 }
@@ -308,30 +401,40 @@ static void threads_free_each_others_blocks(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, churn, (void *)(i + 1)), 0);
     for (size_t i = 0; i < COUNT_OF(threads); i++)
         pthread_join(threads[i], NULL);
-    for (size_t i = 0; i < SLOTS; i++) {
-        size += slots[i] ? (int64_t)malloc_usable_size(slots[i]) : 0;
-        count += slots[i] != NULL;
-    }
-    check_total(size, count);
     for (size_t i = 0; i < SLOTS; i++)
+        if (slots[i]) {
+            size += counted_size(slots[i], slots[i]->size);
+            count++;
+        }
+    check_total(size, count);
+    for (size_t i = 0; i < SLOTS; i++) {
         pmt_free(slots[i]);
+        slots[i] = NULL;
+    }
     check_total(0, 0);
 }
+
+#define IN_BOTH(test) cmocka_unit_test_setup(test, count_exactly), cmocka_unit_test_setup(test, count_usable)
+#define EXACT(test) cmocka_unit_test_setup(test, count_exactly)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_way_counts_the_usable_size),
-        cmocka_unit_test(resizing_counts_one_block),
-        cmocka_unit_test(sized_frees_count),
-        cmocka_unit_test(failures_change_nothing),
-        cmocka_unit_test(nothing_is_freed_without_a_trace),
-        cmocka_unit_test(pool_blocks_are_aligned_zeroed_and_apart),
-        cmocka_unit_test(pool_blocks_can_be_freed_and_resized),
-        cmocka_unit_test(a_used_up_pool_says_so),
-        cmocka_unit_test(mappings_are_counted),
-        cmocka_unit_test(a_moved_break_is_counted),
-        cmocka_unit_test(threads_free_each_others_blocks),
+        IN_BOTH(every_way_counts_its_size),
+        IN_BOTH(resizing_counts_one_block),
+        IN_BOTH(sized_frees_count),
+        IN_BOTH(failures_change_nothing),
+        IN_BOTH(nothing_is_freed_without_a_trace),
+        IN_BOTH(threads_free_each_others_blocks),
+        EXACT(sizes_at_the_borders_are_kept),
+        EXACT(thousands_of_large_blocks_are_kept),
+        EXACT(a_stale_mark_is_counted_off),
+        EXACT(a_layer_further_out_owns_what_is_inside),
+        EXACT(mappings_are_counted),
+        EXACT(a_moved_break_is_counted),
+        EXACT(pool_blocks_are_aligned_zeroed_and_apart),
+        EXACT(pool_blocks_can_be_freed_and_resized),
+        EXACT(a_used_up_pool_says_so),
     };
     return cmocka_run_group_tests(tests, resolve, NULL);
 }

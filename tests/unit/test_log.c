@@ -1,5 +1,5 @@
 /* log.c against EVENT-LOG.md: rows rendered here by its printf formats, rules applied here by its pseudo code, on given
- * RSS readings. life.c, which would start the library, is replaced by the few lines below. */
+ * RSS readings. */
 #include "unit.h"
 
 #include <fcntl.h>
@@ -14,22 +14,6 @@
 #define PAGE 4096
 #define EVENTS 400
 #define ROW "%-12zu +%-6ld %-12.6f %-8s %-79s #%4d %-32s %12zu %12ld"
-
-/* ---- what life.c has */
-enum pmt_state pmt_state = PMT_ON;
-int pmt_pid;
-int64_t pmt_start_unix = 1763633730; /* 251120_101530 */
-char pmt_directory[PMT_PATH_SIZE];
-
-bool pmt_life_is_forked(void)
-{
-    return false;
-}
-
-void pmt_life_child(void)
-{
-    fail();
-}
 
 /* ---- places, as pyhooks/ would give them */
 struct place {
@@ -76,6 +60,7 @@ static int make_scratch(void **state)
     (void)state;
     memset(long_name, 'n', sizeof long_name - 1);
     pmt_pid = getpid();
+    pmt_start_unix = 1763633730; /* 251120_101530 */
     pmt_config_load(NULL, NULL);
     pmt_log_start(&namer);
     return mkdtemp(scratch) ? 0 : -1;

@@ -1,0 +1,26 @@
+/* alone.c: the little of life.c and pyhooks/ that other modules refer to, so that these can be tested alone: without a
+ * constructor that starts the library in the test program. A process that is never a fork, and has no Python. */
+#include "core.h"
+
+#include <stdlib.h>
+
+enum pmt_state pmt_state = PMT_ON;
+int pmt_pid;
+int64_t pmt_start_unix;
+char pmt_directory[PMT_PATH_SIZE];
+bool pmt_python_is_starting;
+
+bool pmt_life_is_forked(void)
+{
+    return false;
+}
+
+void pmt_life_child(void)
+{
+    abort();
+}
+
+void pmt_python_memory_mapped(void)
+{
+    abort();
+}
