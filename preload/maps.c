@@ -24,7 +24,7 @@ struct table {
     struct region regions[];
 };
 
-struct pmt_lock pmt_maps_lock;
+static struct pmt_lock pmt_maps_lock;
 
 /* A change is written to `spare`, which then becomes `current`. So the table is whole at every moment, and a fork need
  * not wait for the lock: an allocator that maps memory holds its own lock then, and a fork handler of its may wait for
