@@ -169,17 +169,22 @@ static bool resolve_python(void)
     return true;
 }
 
-/* Adds the module `pmt` to the table of built-in modules, before the interpreter copies it. */
-static void add_module(void)
+/* Adds our modules to the table of built-in ones, before the interpreter copies it. */
+static void add_modules(void)
 {
+    static const struct _inittab ours[] = {
+        {"pmt", pmt_module_initialise},
+        {"perftester", pmt_module_initialise_perftester},
+        {NULL, NULL},
+    };
     struct _inittab **table = pmt_elf_symbol(&python, "PyImport_Inittab"), *old = *table, *fresh;
     size_t count = 0;
     while (old[count].name)
         count++;
-    if (!(fresh = pmt_sys_pages((count + 2) * sizeof *fresh)))
+    if (!(fresh = pmt_sys_pages(count * sizeof *fresh + sizeof ours)))
         return;
     memcpy(fresh, old, count * sizeof *fresh);
-    fresh[count] = (struct _inittab){"pmt", pmt_module_initialise};
+    memcpy(fresh + count, ours, sizeof ours);
     *table = fresh;
 }
 
@@ -193,7 +198,7 @@ static void prepare(void)
         return;
     if (pmt_heap == PMT_HEAP_EXACT)
         pmt_domains_start(&python);
-    add_module();
+    add_modules();
 }
 
 /* Until Python is ready, it may put other allocators in our place: PYTHONMALLOC and -X dev do, and it swaps them for a

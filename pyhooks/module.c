@@ -510,58 +510,48 @@ static int execute_module(PyObject *module)
     return -1;
 }
 
-/* The initialisation function of the built-in module `pmt`. Slot 3 (3.12 on) says that it may be used by interpreters
- * with a GIL of their own; older ones refuse a slot that they do not know. */
+/* Slot 3 (3.12 on) with the value 2: the module may be used by interpreters with a GIL of their own. Older versions
+ * refuse a slot that they do not know. (Include/moduleobject.h: Py_mod_multiple_interpreters) */
+static const PyModuleDef_Slot own_gil_slot = {3, (void *)2};
+
+/* The initialisation function of the built-in module `pmt`. */
 PyObject *pmt_module_initialise(void)
 {
-    enum { SLOT_MULTIPLE_INTERPRETERS = 3, PER_INTERPRETER_GIL = 2 };
     static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)execute_module}, {0, NULL}, {0, NULL}};
     static PyModuleDef definition = {
         PyModuleDef_HEAD_INIT,         .m_name = "pmt",  .m_doc = "pmt: what this process's memory is made of.",
         .m_methods = module_functions, .m_slots = slots,
     };
     if (pmt_pyver_has_own_gils())
-        slots[1] = (PyModuleDef_Slot){SLOT_MULTIPLE_INTERPRETERS, (void *)PER_INTERPRETER_GIL};
+        slots[1] = own_gil_slot;
     return py.PyModuleDef_Init(&definition);
 }
 
-/* ---- the finder of packages that pmt stands in for, where they are not installed: last in sys.meta_path */
+/* ---- packages that pmt stands in for, where they are not installed
+ *
+ * They are in the table of built-in modules too: a finder at the end of sys.meta_path would take part in every import
+ * that fails, and show in the event log of programs that never ask for one. */
 
-static PyObject *find_spec(PyObject *self, PyObject *arguments, PyObject *keywords)
+/* Py_mod_create: the installed package if there is one, else ours. */
+static PyObject *create_package(PyObject *spec, PyModuleDef *definition)
 {
-    static char names[3][9] = {"fullname", "path", "target"}, *list[] = {names[0], names[1], names[2], NULL};
-    static const char *const packages[] = {"perftester", "perftester.perftester"};
-    const char *name;
-    PyObject *path, *target;
-    (void)self;
-    if (!py.PyArg_ParseTupleAndKeywords(arguments, keywords, "s|OO:find_spec", list, &name, &path, &target))
-        return NULL;
-    for (size_t i = 0; i < sizeof packages / sizeof *packages; i++)
-        if (strcmp(name, packages[i]) == 0)
-            return call_prelude("find_spec", arguments, keywords);
-    return new_none();
+    PyObject *load = prelude_name("load_package");
+    (void)definition;
+    return load ? py.PyObject_CallFunctionObjArgs(load, spec, NULL) : NULL;
 }
 
-static PyObject *new_finder(void)
+/* The initialisation function of the built-in module `perftester`. */
+PyObject *pmt_module_initialise_perftester(void)
 {
-    static char doc[] = "Finds the packages that pmt stands in for.";
-    static PyMethodDef methods[] = {
-        {"find_spec", KEYWORD_METHOD(find_spec), METH_VARARGS | METH_KEYWORDS, NULL},
-        {NULL, NULL, 0, NULL},
-    };
-    static PyType_Slot slots[] = {{Py_tp_doc, doc}, {Py_tp_methods, methods}, {0, NULL}};
-    static PyType_Spec spec = {"pmt.Finder", sizeof(PyObject), 0, Py_TPFLAGS_DEFAULT, slots};
-    PyObject *type = py.PyType_FromSpec(&spec), *finder = type ? py.PyObject_CallFunctionObjArgs(type, NULL) : NULL;
-    drop(type);
-    return finder;
+    static PyModuleDef_Slot slots[] = {{Py_mod_create, (void *)create_package}, {0, NULL}, {0, NULL}};
+    static PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "perftester", .m_slots = slots};
+    if (pmt_pyver_has_own_gils())
+        slots[1] = own_gil_slot;
+    return py.PyModuleDef_Init(&definition);
 }
 
-/* Python is ready, user code has not run: the finder, and the first point. */
+/* Python is ready, user code has not run: the first point. */
 void pmt_module_ready(void)
 {
-    PyObject *path = py.PySys_GetObject("meta_path"), *finder = path ? new_finder() : NULL;
-    if (!finder || py.PyList_Append(path, finder) < 0)
-        py.PyErr_Clear();
-    drop(finder);
     pmt_points_add("pmt start", 9, pmt_points_figure());
 }

@@ -146,34 +146,31 @@ def memtrace(func, ID_before=None, ID_after=None):
 
 # ---- packages that pmt stands in for
 
-def _fill_perftester(module):
+def _new_perftester(name):
     import pmt
     pmt._rename_first_point()
     pmt.MemLogsList.__module__ = MemLog.__module__ = pmt.IncorrectUseOfMEMLOGSError.__module__ = 'perftester.perftester'
-    for name in ('MemLog', 'MemLogsList', 'IncorrectUseOfMEMLOGSError', 'MEMLOGS', 'MEMPOINT', 'MEMPRINT', 'MEMTRACE', 'pp'):
-        setattr(module, name, getattr(pmt, name))
+    package, module = types.ModuleType(name), types.ModuleType(name + '.perftester')
+    names = ('MemLog', 'MemLogsList', 'IncorrectUseOfMEMLOGSError', 'MEMLOGS', 'MEMPOINT', 'MEMPRINT', 'MEMTRACE', 'pp')
+    for target in (package, module):
+        for attribute in names:
+            setattr(target, attribute, getattr(pmt, attribute))
+    package.__path__ = []
+    package.perftester = sys.modules[module.__name__] = module
+    return package
 
 
-def _fill_perftester_package(module):
-    module.__path__ = []
-    import perftester.perftester
-    module.perftester = perftester.perftester
-    _fill_perftester(module)
+_PACKAGES = {'perftester': _new_perftester}
 
 
-_PACKAGES = {'perftester': _fill_perftester_package, 'perftester.perftester': _fill_perftester}
-
-
-class _Loader:
-    @staticmethod
-    def create_module(spec):
-        return None
-
-    @staticmethod
-    def exec_module(module):
-        _PACKAGES[module.__name__](module)
-
-
-def find_spec(fullname, path=None, target=None):
-    spec = type(sys.__spec__)(fullname, _Loader, origin='pmt', is_package=fullname == 'perftester')
-    return spec
+def load_package(spec):
+    """The module for a spec that names us: that of an installed package, or our own."""
+    builtin = type(spec.loader) if not isinstance(spec.loader, type) else spec.loader
+    for finder in sys.meta_path:
+        installed = finder.find_spec(spec.name, None) if finder is not builtin and hasattr(finder, 'find_spec') else None
+        if installed is not None and installed.loader is not None:
+            from importlib.util import module_from_spec
+            module = sys.modules[spec.name] = module_from_spec(installed)
+            installed.loader.exec_module(module)
+            return module
+    return _PACKAGES[spec.name](spec.name)

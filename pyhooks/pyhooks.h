@@ -62,6 +62,7 @@ int64_t pmt_points_figure(void);
 bool pmt_module_install(void);
 void pmt_module_ready(void);
 PyObject *pmt_module_initialise(void);
+PyObject *pmt_module_initialise_perftester(void);
 
 /* events.c */
 void pmt_events_start(void);

@@ -105,14 +105,15 @@ def fill_row(python, cells):
 @each(PYTHONS)
 def unnoticed(python):
     """The program finds its interpreter as it is without pmt: modules, hooks, descriptors and the rest."""
-    argv = [python.path, "-B", os.path.join(HERE, "scripts", "state.py")]
-    plain, result = (run(argv, pmt=pmt, env={"PYTHONPATH": None}) for pmt in (False, True))
-    equal((result.status, result.err, len(result.logs)), (0, "", 1), "the end of the program")
-    expected = dict(line.split(" ", 1) for line in plain.out.splitlines())
-    got = dict(line.split(" ", 1) for line in result.out.splitlines())
-    different = [name for name in expected if plain_text(got.get(name, "")) != plain_text(expected[name])]
-    check(not different, "the program sees a difference", *(
-        "%s: %s" % (name, sorted(set(got[name].split(", ")) ^ set(expected[name].split(", ")))) for name in different))
+    for flags in (["-B"], ["-B", "-S"]):
+        argv = [python.path, *flags, os.path.join(HERE, "scripts", "state.py")]
+        plain, result = (run(argv, pmt=pmt, env={"PYTHONPATH": None}) for pmt in (False, True))
+        equal((result.status, result.err, len(result.logs)), (0, "", 1), "the end of the program")
+        expected, got = (dict(line.split(" ", 1) for line in plain_text(out).splitlines())
+                         for out in (plain.out, result.out))
+        check(expected == got, "the program sees a difference (%s)" % " ".join(flags), *(
+            "%s: %s" % (name, sorted(set(got[name].split(", ")) ^ set(expected[name].split(", "))))
+            for name in expected if got[name] != expected[name]))
 
 
 def plain_text(text):

@@ -1,4 +1,6 @@
-"""Prints what a program can see of its interpreter, for comparison with and without libpmt.so."""
+"""Prints what a program can see of its interpreter, for comparison with and without libpmt.so. Left out is what pmt is
+documented to add: its variables, its builtins, and a finder that is the last of sys.meta_path.
+"""
 import sys
 
 modules = sorted(sys.modules)  # before any import of ours
@@ -20,9 +22,11 @@ def depth():
 print("modules", modules)
 print("recursion", depth())
 print("profile", sys.getprofile(), sys.gettrace(), getattr(threading, "_profile_hook", None))
-print("path", sys.path, sys.meta_path, sys.path_hooks)
+finders = sys.meta_path[:-1] if type(sys.meta_path[-1]).__module__ == "pmt" else sys.meta_path
+print("path", sys.path, finders, sys.path_hooks)
 print("argv", sys.argv, sys.flags, sys.getrecursionlimit(), sys.getswitchinterval())
-print("builtins", sorted(vars(sys.modules["builtins"])))
+documented = {"MEMPOINT", "MEMLOGS", "MEMPRINT", "MEMTRACE", "profile"}
+print("builtins", sorted(set(vars(sys.modules["builtins"])) - documented))
 documented = [name for name in os.environ if name.startswith("PMT_") or name == "LD_PRELOAD"]
 print("environ", sorted((name, value) for name, value in os.environ.items() if name not in documented))
 print("signals", [signal.getsignal(number) for number in range(1, signal.NSIG)])
