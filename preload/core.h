@@ -228,6 +228,7 @@ void pmt_log_start(const struct pmt_namer *namer);
 void pmt_log_event(const struct pmt_event *event);
 void pmt_log_message(const char *text);
 void pmt_log_mark(const char *label, const char *text, size_t size, int64_t memory);
+void pmt_log_let_go(void);
 void pmt_log_finish(void);
 void pmt_log_after_fork(void);
 bool pmt_log_is_dead(void);

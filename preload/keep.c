@@ -9,7 +9,9 @@
 
 #include "poison.h"
 
-#define HIGHEST 4096 /* a higher number would make the kernel's table of descriptors large */
+#define HIGHEST                                                                                                        \
+    32768 /* of a limit to go above; the kernel's table of descriptors grows with the number, and is copied at fork */
+#define HIGHEST_BELOW 4096
 #define TRIES 64
 
 /* The same open file under the highest free number below `top`, or -errno. */
@@ -22,23 +24,23 @@ static int move_below(int fd, int top)
 }
 
 /* Moves an open file to a number that the application is not given: above its soft limit, which is raised for that
- * moment, if the hard limit allows it; else as high as there is one. The new number, -EMFILE if there is none; `fd` is
- * closed. */
+ * moment (the hard one too, if that is as low and we may); else as high as there is one. The new number, or -EMFILE if
+ * there is none; `fd` is closed. */
 int pmt_keep_up(int fd)
 {
-    struct rlimit limit, raised;
+    struct rlimit limit;
     int high = -EMFILE;
-    if (pmt_sys_getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        limit.rlim_cur = limit.rlim_max = 1024;
-    raised = limit;
-    if (limit.rlim_cur < HIGHEST && limit.rlim_max > limit.rlim_cur) {
-        raised.rlim_cur = limit.rlim_cur + TRIES < limit.rlim_max ? limit.rlim_cur + TRIES : limit.rlim_max;
-        if (pmt_sys(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&raised, 0, 0, 0) < 0)
-            raised = limit;
+    bool is_known = pmt_sys_getrlimit(RLIMIT_NOFILE, &limit) == 0;
+    if (is_known && limit.rlim_cur <= HIGHEST) {
+        rlim_t top = limit.rlim_cur + TRIES;
+        struct rlimit raised = {top, limit.rlim_max > top ? limit.rlim_max : top};
+        if (pmt_sys(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&raised, 0, 0, 0) == 0) {
+            high = move_below(fd, (int)top);
+            pmt_sys(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&limit, 0, 0, 0);
+        }
     }
-    high = move_below(fd, (int)(raised.rlim_cur > HIGHEST ? HIGHEST : raised.rlim_cur));
-    if (raised.rlim_cur != limit.rlim_cur)
-        pmt_sys(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&limit, 0, 0, 0);
+    if (high < 0)
+        high = move_below(fd, is_known && limit.rlim_cur < HIGHEST_BELOW ? (int)limit.rlim_cur : HIGHEST_BELOW);
     pmt_sys_close(fd);
     return high == -EINVAL ? -EMFILE : high;
 }

@@ -249,6 +249,46 @@ static void put_c_name(struct pmt_text *text, const void *name)
     pmt_text_name(text, name, strlen(name));
 }
 
+/* The names of the previous event's place, when the place could not be kept. Escaped already; cut at their sizes. */
+static struct {
+    char file[4096], function[1024];
+    size_t file_size, function_size;
+} saved;
+
+static size_t save_name(char *buffer, size_t size, void (*put)(struct pmt_text *, const void *), const void *place)
+{
+    struct pmt_text text;
+    pmt_text_init(&text, buffer, size);
+    put(&text, place);
+    return (size_t)(text.at - text.start);
+}
+
+/* Python is about to be torn down, and its code objects with it: the previous event keeps names in place of its own.
+ * The caller holds the GIL. */
+void pmt_log_let_go(void)
+{
+    void *place = previous.event.place;
+    if (!place || !pmt_lock_take(&pmt_log_lock))
+        return;
+    saved.file_size = save_name(saved.file, sizeof saved.file, namer->put_file, place);
+    saved.function_size = save_name(saved.function, sizeof saved.function, namer->put_function, place);
+    previous.event.place = NULL;
+    pmt_lock_drop(&pmt_log_lock);
+    namer->release(place);
+}
+
+static void put_saved_file(struct pmt_text *text, const void *unused)
+{
+    (void)unused;
+    pmt_text_bytes(text, saved.file, saved.file_size);
+}
+
+static void put_saved_function(struct pmt_text *text, const void *unused)
+{
+    (void)unused;
+    pmt_text_bytes(text, saved.function, saved.function_size);
+}
+
 /* "%-12zu +%-6ld %-12.6f %-8s %-79s #%4d %-32s %12zu %12ld\n" */
 static void put_row(struct pmt_text *text, const char *label, const struct slot *slot, int64_t cpu_ns)
 {
@@ -256,14 +296,14 @@ static void put_row(struct pmt_text *text, const char *label, const struct slot 
     put_number_column(text, label, slot->number, slot->since_logged);
     put_clock(text, cpu_ns);
     put_left(text, what_names[event->what], 8 + 1);
-    put_name(text, namer->put_file, event->place, 79);
+    put_name(text, event->place ? namer->put_file : put_saved_file, event->place, 79);
     pmt_text_string(text, " #");
     pmt_text_signed_right(text, event->line, 4);
     pmt_text_string(text, " ");
     if (event->c_name)
         put_name(text, put_c_name, event->c_name, 32);
     else
-        put_name(text, namer->put_function, event->place, 32);
+        put_name(text, event->place ? namer->put_function : put_saved_function, event->place, 32);
     pmt_text_string(text, " ");
     pmt_text_signed_right(text, slot->rss, 12);
     pmt_text_string(text, " ");

@@ -84,15 +84,18 @@ static PyObject *end_interpreter(PyObject *self, PyObject *arguments)
     (void)self;
     (void)arguments;
     pmt_events_stop();
+    pmt_log_let_go();
     stage = ENDED;
     pmt_life_final_reading();
     py.Py_IncRef(py._Py_NoneStruct);
     return py._Py_NoneStruct;
 }
 
-/* Our handler is registered before any of the program's, so it is the last to run. */
+/* Our handler is registered before any of the program's, so it is the last to run. A module that the program has not
+ * imported does not stay in sys.modules; before 3.10 it must, since its handlers live and die with it. */
 static bool register_end(void)
 {
+    bool had_module = has_module("atexit");
     static PyMethodDef method = {"pmt_end", end_interpreter, METH_NOARGS, NULL};
     PyObject *module = py.PyImport_ImportModule("atexit");
     PyObject *function = py.PyCFunction_NewEx(&method, NULL, NULL);
@@ -102,6 +105,8 @@ static bool register_end(void)
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         if (owned[i])
             py.Py_DecRef(owned[i]);
+    if (module && !had_module && pmt_pyver_has_atexit_of_interpreter())
+        py.PyDict_DelItemString(py.PyImport_GetModuleDict(), "atexit");
     return result != NULL;
 }
 

@@ -17,16 +17,16 @@ _point, _logs, _print, _trace = MEMPOINT, MEMLOGS, MEMPRINT, MEMTRACE
 
 
 def filter_logs(predicate):
-    return [log for log in _logs if predicate(log)]
+    return [log for log in _logs.data if predicate(log)]
 
 
 def map_logs(func):
-    return [func(log) for log in _logs]
+    return [func(log) for log in _logs.data]
 
 
 def _write(text):
-    stream = sys.stdout
     try:
+        stream = sys.stdout
         try:
             stream.write(text)
         except UnicodeEncodeError:
@@ -37,15 +37,18 @@ def _write(text):
 
 
 def memprint():
-    for i, log in enumerate(_logs):
+    for i, log in enumerate(_logs.data):
         _write('{0: < 4} {1: <6} \u2192 {2}\n'.format(i, round(log.memory / 2**20, 1), log.ID))
 
 
 def pp(*objects):
     """Prints each object as pprint does; MEMLOGS with a MemLog a line."""
-    import pprint
     for item in objects:
-        pprint.pprint(list(item) if item is _logs else item)
+        if item is _logs:
+            _write('[' + ',\n '.join(map(repr, item.data)) + ']\n')
+        else:
+            import pprint  # brings 2 MB of modules from 3.10 on
+            pprint.pprint(item)
 
 
 def _name(func):
@@ -112,8 +115,13 @@ def _trace_call(func, before, after):
 
 def _trace_class(cls, before, after):
     """The class stays a class: its instances are traced while they are initialised."""
+    initialise = cls.__init__
+    if initialise is object.__init__:  # once it is replaced, it takes the arguments of __new__ for wrong
+        def initialise(self, *args, **kwargs):
+            if type(self).__new__ is object.__new__:
+                object.__init__(self, *args, **kwargs)
     try:
-        cls.__init__ = _trace_call(cls.__init__, before, after)
+        cls.__init__ = _trace_call(initialise, before, after)
     except TypeError:  # a class of C
         return _trace_call(cls, before, after)
     return cls
@@ -121,6 +129,13 @@ def _trace_class(cls, before, after):
 
 # By the flags of the code object (Include/code.h): generator, coroutine, generator-based coroutine, async generator.
 _KINDS = ((0x200, _trace_async_generator), (0x80, _trace_coroutine), (0x20, _trace_generator))
+
+
+def _flags(func):
+    while isinstance(func, functools.partial):
+        func = func.func
+    code = getattr(func, '__code__', None) or getattr(getattr(type(func), '__call__', None), '__code__', None)
+    return getattr(code, 'co_flags', 0)
 
 
 def memtrace(func, ID_before=None, ID_after=None):
@@ -136,7 +151,7 @@ def memtrace(func, ID_before=None, ID_after=None):
     after = 'After ' + name + '()' if ID_after is None else ID_after
     if isinstance(func, type):
         return _trace_class(func, before, after)
-    flags = getattr(getattr(func, '__code__', None), 'co_flags', 0)
+    flags = _flags(func)
     for flag, trace in _KINDS:
         if flags & flag:
             traced = trace(func, before, after)

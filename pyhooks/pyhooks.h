@@ -44,6 +44,7 @@ void pmt_pyver_start(int minor, PyThreadState *current);
 
 PyInterpreterState *pmt_pyver_interpreter(void);
 bool pmt_pyver_has_own_gils(void);
+bool pmt_pyver_has_atexit_of_interpreter(void);
 
 /* domains.c */
 void pmt_domains_start(const struct pmt_elf *python);

@@ -82,6 +82,12 @@ PyInterpreterState *pmt_pyver_interpreter(void)
     return ((struct old_thread *)(void *)current)->interpreter;
 }
 
+/* Whether atexit's handlers belong to the interpreter, whatever becomes of the module object. */
+bool pmt_pyver_has_atexit_of_interpreter(void)
+{
+    return version_minor >= 10;
+}
+
 /* Whether interpreters may have a GIL each (PEP 684). */
 bool pmt_pyver_has_own_gils(void)
 {
