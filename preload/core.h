@@ -119,7 +119,22 @@ bool pmt_keep_is_ours(const struct pmt_kept *kept);
 void pmt_keep_close(struct pmt_kept *kept);
 int pmt_read_file(const char *path, char *buffer, size_t size);
 
+/* ---- gate.c: whether RSS may have moved since it was last read. */
+extern int pmt_gate_dirty;
+bool pmt_gate_has_moved(void);
+void pmt_gate_stop(void);
+void pmt_gate_after_fork(void);
+void pmt_gate_thread_ends(void);
+#define PMT_GATE_LARGE 65536 /* glibc may trim its heap, or unmap, when a block of this size is freed */
+
+/* Something is happening that page faults do not show. */
+static inline void pmt_gate_touch(void)
+{
+    __atomic_store_n(&pmt_gate_dirty, 1, __ATOMIC_RELAXED);
+}
+
 /* ---- rss.c: resident bytes of this process. */
+void pmt_rss_report(void);
 int64_t pmt_rss_now(void);
 int64_t pmt_rss_read(void);
 int64_t pmt_rss_peak(void);

@@ -51,6 +51,8 @@ static inline struct pmt_block count_gone(void *block)
         gone = pmt_shadow_take(block);
     else
         gone = (struct pmt_block){(size_t)usable_size(block), 0, true};
+    if (PMT_UNLIKELY(gone.size >= PMT_GATE_LARGE))
+        pmt_gate_touch();
     if (gone.is_known)
         pmt_count(gone.owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, -(int64_t)gone.size, -1);
     return gone;
@@ -250,6 +252,7 @@ PMT_EXPORT int pmt_munmap(void *start, size_t size)
     size_t removed = is_aligned ? pmt_maps_remove((uintptr_t)start, size) : 0;
     if (is_aligned)
         pmt_shadow_release((uintptr_t)start, size);
+    pmt_gate_touch();
     int result = pmt_next_munmap(start, size);
     if (result != 0 && removed > 0)
         pmt_maps_add((uintptr_t)start, size);
@@ -266,12 +269,23 @@ PMT_EXPORT void *pmt_mremap(void *old, size_t old_size, size_t size, int flags, 
     }
     bool is_moved = old_size > 0 && !(flags & MREMAP_DONTUNMAP);
     size_t removed = is_moved ? pmt_maps_remove((uintptr_t)old, old_size) : 0;
+    pmt_gate_touch();
     void *fresh = pmt_next_mremap(old, old_size, size, flags, address);
     if (fresh != MAP_FAILED)
         pmt_maps_add((uintptr_t)fresh, size);
     else if (removed > 0)
         pmt_maps_add((uintptr_t)old, old_size);
     return fresh;
+}
+
+PMT_EXPORT int pmt_madvise(void *start, size_t size, int advice);
+PMT_EXPORT int pmt_madvise(void *start, size_t size, int advice)
+{
+    pmt_gate_touch();
+    if (NEXT(madvise))
+        return pmt_next_madvise(start, size, advice);
+    errno = ENOMEM;
+    return -1;
 }
 
 PMT_EXPORT void *pmt_sbrk(intptr_t change);
@@ -281,6 +295,7 @@ PMT_EXPORT void *pmt_sbrk(intptr_t change)
         errno = ENOMEM;
         return (void *)-1;
     }
+    pmt_gate_touch();
     void *before = pmt_next_sbrk(change);
     if (before != (void *)-1)
         pmt_maps_moved_break(change);
@@ -294,6 +309,7 @@ PMT_EXPORT int pmt_brk(void *end)
         errno = ENOMEM;
         return -1;
     }
+    pmt_gate_touch();
     const char *before = pmt_next_sbrk(0);
     int result = pmt_next_brk(end);
     if (result == 0)

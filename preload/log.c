@@ -487,6 +487,7 @@ void pmt_log_finish(void)
             error = write_message(file.lost, "rows were lost: ", pmt_error_name(file.error));
         file.reported = error == 0 ? missing : file.reported;
     }
+    pmt_rss_report();
     pmt_lock_drop(&pmt_log_lock);
 }
 
