@@ -29,6 +29,14 @@ static inline int64_t usable_size(void *block)
     return (int64_t)(PMT_LIKELY(pmt_is_glibc_heap) ? pmt_glibc_size(block) : pmt_next_malloc_usable_size(block));
 }
 
+/* Large blocks come and go with mappings of their own. With the table of blocks, large.c tells the gate. */
+static inline int64_t touch_if_large(int64_t size)
+{
+    if (PMT_UNLIKELY(size >= PMT_GATE_LARGE))
+        pmt_gate_touch();
+    return size;
+}
+
 static inline void *count_new(void *block, size_t size)
 {
     if (PMT_UNLIKELY(!block) || pmt_inside)
@@ -37,7 +45,7 @@ static inline void *count_new(void *block, size_t size)
         if (PMT_LIKELY(pmt_shadow_set(block, size, 0)))
             pmt_count(PMT_OWNER_NATIVE, (int64_t)size, 1);
     } else
-        pmt_count(PMT_OWNER_NATIVE, usable_size(block), 1);
+        pmt_count(PMT_OWNER_NATIVE, touch_if_large(usable_size(block)), 1);
     return block;
 }
 
@@ -50,9 +58,7 @@ static inline struct pmt_block count_gone(void *block)
     if (PMT_LIKELY(pmt_is_exact))
         gone = pmt_shadow_take(block);
     else
-        gone = (struct pmt_block){(size_t)usable_size(block), 0, true};
-    if (PMT_UNLIKELY(gone.size >= PMT_GATE_LARGE))
-        pmt_gate_touch();
+        gone = (struct pmt_block){(size_t)touch_if_large(usable_size(block)), 0, true};
     if (gone.is_known)
         pmt_count(gone.owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, -(int64_t)gone.size, -1);
     return gone;
@@ -228,6 +234,7 @@ PMT_EXPORT void *pmt_mmap(void *address, size_t size, int protection, int flags,
     if (!NEXT(mmap))
         return map_directly(address, size, protection, flags, fd, offset);
     void *start = pmt_next_mmap(address, size, protection, flags, fd, offset);
+    pmt_gate_touch();
     if (start != MAP_FAILED && !pmt_inside)
         pmt_maps_add((uintptr_t)start, size);
     if (PMT_UNLIKELY(pmt_python_is_starting))

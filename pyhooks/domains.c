@@ -34,8 +34,6 @@ static inline void *count_new(void *block, size_t size)
 static inline struct pmt_block count_gone(void *block)
 {
     struct pmt_block gone = pmt_shadow_take(block);
-    if (PMT_UNLIKELY(gone.size >= PMT_GATE_LARGE))
-        pmt_gate_touch();
     if (PMT_LIKELY(gone.is_known))
         pmt_count(gone.owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, -(int64_t)gone.size, -1);
     return gone;
