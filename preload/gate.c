@@ -2,14 +2,14 @@
  * loads.
  *
  *    page fault of any thread  -> kernel -> ring of its CPU: data_head moves        no system call, seen at once
- *    a millisecond of CPU time -> kernel -> a second ring                           whatever nothing else shows
+ *    a millisecond of CPU time -> kernel -> another ring                            whatever nothing else shows
  *    munmap, madvise, free of a large block, read() ... -> hook.c, notice.c -> pmt_gate_dirty
  *
  * The rings are perf events (perf_event_open(2)): PERF_COUNT_SW_PAGE_FAULTS with a period of one event, and
  * PERF_COUNT_SW_TASK_CLOCK with a period of 1 ms, mapped read-only (overwrite mode: the kernel never stops). Nobody
- * reads the records. Up to CPUS_MAX processors there is a pair of rings for each, inherited by threads; beyond that, a
- * pair for each thread, opened at its first event. Where perf is forbidden the time stamp counter is the clock, and
- * page faults show within a millisecond. All state is protected by pmt_log_lock, but for pmt_gate_dirty. */
+ * reads the records. Up to CPUS_MAX processors there is a pair of rings for each, inherited by threads; beyond
+ * that, one for each thread, opened at its first event. Where perf is forbidden the time stamp counter is the clock,
+ * and page faults show within a millisecond. All state is protected by pmt_log_lock, but for pmt_gate_dirty. */
 #include "core.h"
 
 #include <linux/perf_event.h>
@@ -22,21 +22,21 @@
 #include "poison.h"
 
 #define CPUS_MAX 8
-#define RINGS_MAX (2 * CPUS_MAX)
 #define CLOCK_NS 1000000
 
 int pmt_gate_dirty; /* atomic, relaxed: set by anyone */
 
-struct ring {
-    const volatile struct perf_event_mmap_page *page;
-    uint64_t seen;
+struct pair {
+    const volatile struct perf_event_mmap_page *faults, *clock;
 };
 
 /* For each processor, or (count 0) in the thread's own storage. */
-static struct ring rings[RINGS_MAX];
-static int ring_count;
-static __thread struct ring thread_rings[2];
-static __thread int thread_generation; /* the generation of its rings: a fork or a stop leaves them behind */
+static struct pair pairs[CPUS_MAX];
+static int pair_count;
+static uint64_t heads_seen; /* sum of all data_head: they only grow, so that none has moved if it is the same */
+static __thread struct pair thread_pair;
+static __thread uint64_t thread_heads_seen;
+static __thread int thread_generation; /* the generation of its pair: a fork or a stop leaves them behind */
 static int generation = 1;
 
 static enum { UNOPENED, PER_CPU, PER_THREAD, FORBIDDEN } mode;
@@ -45,7 +45,9 @@ static uint64_t clock_due, clock_ticks;
 
 /* ---- rings */
 
-static const volatile struct perf_event_mmap_page *open_ring(uint64_t what, uint64_t period, int cpu)
+/* A perf event of the calling thread (cpu -1), or of all threads on a processor, with a ring of its own. NULL: not
+ * allowed. Two events could share a ring, but not without keeping a descriptor open. */
+static const volatile struct perf_event_mmap_page *open_event(uint64_t what, uint64_t period, int cpu)
 {
     struct perf_event_attr attributes;
     memset(&attributes, 0, sizeof attributes);
@@ -63,22 +65,27 @@ static const volatile struct perf_event_mmap_page *open_ring(uint64_t what, uint
     return at < 0 && at > -4096 ? NULL : (const volatile struct perf_event_mmap_page *)at;
 }
 
-static void close_ring(struct ring *ring)
+static void close_event(const volatile struct perf_event_mmap_page **page)
 {
-    if (ring->page)
-        pmt_sys(SYS_munmap, (long)ring->page, 2 * pmt_page_size, 0, 0, 0, 0);
-    ring->page = NULL;
+    if (*page)
+        pmt_sys(SYS_munmap, (long)*page, 2 * pmt_page_size, 0, 0, 0, 0);
+    *page = NULL;
 }
 
-/* Both rings, or none. */
-static bool open_pair(struct ring pair[2], int cpu)
+static void close_pair(struct pair *pair)
 {
-    pair[0] = (struct ring){open_ring(PERF_COUNT_SW_PAGE_FAULTS, 1, cpu), 0};
-    pair[1] = (struct ring){pair[0].page ? open_ring(PERF_COUNT_SW_TASK_CLOCK, CLOCK_NS, cpu) : NULL, 0};
-    if (pair[1].page)
-        return true;
-    close_ring(&pair[0]);
-    return false;
+    close_event(&pair->faults);
+    close_event(&pair->clock);
+}
+
+/* Both, or none. */
+static bool open_pair(struct pair *pair, int cpu)
+{
+    pair->faults = open_event(PERF_COUNT_SW_PAGE_FAULTS, 1, cpu);
+    pair->clock = pair->faults ? open_event(PERF_COUNT_SW_TASK_CLOCK, CLOCK_NS, cpu) : NULL;
+    if (!pair->clock)
+        close_pair(pair);
+    return pair->clock != NULL;
 }
 
 /* Processors that may be numbered 0 to the result less one; parsed from the kernel, since sysconf() may allocate. */
@@ -125,12 +132,12 @@ static bool is_asked_for(const char *word)
 static bool open_processors(int count)
 {
     for (int cpu = 0; cpu < count; cpu++) {
-        if (open_pair(&rings[ring_count], cpu)) {
-            ring_count += 2;
+        if (open_pair(&pairs[pair_count], cpu)) {
+            pair_count++;
             continue;
         }
-        while (ring_count > 0)
-            close_ring(&rings[--ring_count]);
+        while (pair_count > 0)
+            close_pair(&pairs[--pair_count]);
         return false;
     }
     return true;
@@ -144,7 +151,7 @@ static PMT_SLOW void open_gate(void)
     else if (processors <= CPUS_MAX && !is_asked_for("threads") && open_processors(processors))
         mode = PER_CPU;
     else
-        mode = open_pair(thread_rings, -1) ? PER_THREAD : FORBIDDEN;
+        mode = open_pair(&thread_pair, -1) ? PER_THREAD : FORBIDDEN;
     thread_generation = generation;
     has_ring_clock = mode != FORBIDDEN && is_single_threaded() && !is_asked_for("clock");
     if (!has_ring_clock)
@@ -156,19 +163,16 @@ static PMT_SLOW void open_gate(void)
 
 /* ---- asking */
 
-static inline bool has_ring_moved(struct ring *ring)
+static inline uint64_t heads_of(const struct pair *pair)
 {
-    uint64_t head = ring->page->data_head;
-    bool has_moved = head != ring->seen;
-    ring->seen = head;
-    return has_moved;
+    return pair->faults->data_head + pair->clock->data_head;
 }
 
 static PMT_SLOW void open_for_thread(void)
 {
     thread_generation = generation;
-    if (!open_pair(thread_rings, -1)) {
-        thread_rings[0].page = NULL;
+    thread_pair = (struct pair){NULL, NULL};
+    if (!open_pair(&thread_pair, -1)) {
         has_ring_clock = false;
         start_counter();
     }
@@ -179,7 +183,10 @@ static bool has_thread_moved(void)
 {
     if (PMT_UNLIKELY(thread_generation != generation))
         open_for_thread();
-    return thread_rings[0].page && (has_ring_moved(&thread_rings[0]) | has_ring_moved(&thread_rings[1]));
+    uint64_t heads = thread_pair.clock ? heads_of(&thread_pair) : 0;
+    bool has_moved = heads != thread_heads_seen;
+    thread_heads_seen = heads;
+    return has_moved;
 }
 
 static bool is_clock_due(void)
@@ -199,8 +206,11 @@ bool pmt_gate_has_moved(void)
         open_gate();
         has_moved = true;
     }
-    for (int i = 0; i < ring_count; i++)
-        has_moved |= has_ring_moved(&rings[i]);
+    uint64_t heads = 0;
+    for (int i = 0; i < pair_count; i++)
+        heads += heads_of(&pairs[i]);
+    has_moved |= heads != heads_seen;
+    heads_seen = heads;
     if (mode == PER_THREAD)
         has_moved |= has_thread_moved();
     if (!has_ring_clock)
@@ -215,16 +225,15 @@ void pmt_gate_thread_ends(void)
 {
     if (thread_generation != generation)
         return;
-    close_ring(&thread_rings[0]);
-    close_ring(&thread_rings[1]);
+    close_pair(&thread_pair);
     thread_generation = 0;
 }
 
 /* At the end of Python's events the rings of the processors go, so that page faults cost nothing any more. */
 void pmt_gate_stop(void)
 {
-    while (ring_count > 0)
-        close_ring(&rings[--ring_count]);
+    while (pair_count > 0)
+        close_pair(&pairs[--pair_count]);
     generation++;
     mode = UNOPENED;
 }
@@ -232,7 +241,7 @@ void pmt_gate_stop(void)
 /* In a child of fork the rings are not mapped: they must not be looked at. */
 void pmt_gate_after_fork(void)
 {
-    ring_count = 0;
+    pair_count = 0;
     generation++;
     mode = UNOPENED;
 }

@@ -130,12 +130,17 @@ void pmt_rss_report(void)
 
 static int64_t last_reading; /* Protected by pmt_log_lock. */
 
-/* Resident bytes at this event, or -errno. The caller holds pmt_log_lock. */
-int64_t pmt_rss_now(void)
+/* Whether a test wants to be asked at every event. */
+bool pmt_rss_is_tested(void)
+{
+    return replay || is_verified;
+}
+
+/* Resident bytes at this event, or -errno; `has_moved` is what the gate said. The caller holds pmt_log_lock. */
+int64_t pmt_rss_now(bool has_moved)
 {
     if (PMT_UNLIKELY(replay != NULL))
         return next_replayed();
-    bool has_moved = pmt_gate_has_moved();
     if (PMT_UNLIKELY(is_verified)) {
         verified.asked++;
         verified.opened += has_moved;
