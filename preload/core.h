@@ -108,12 +108,20 @@ struct pmt_lock {
 bool pmt_lock_take(struct pmt_lock *lock);
 void pmt_lock_drop(struct pmt_lock *lock);
 void pmt_lock_reset(struct pmt_lock *lock);
-int pmt_thread_id(void);
-void pmt_thread_forget(void);
+extern __thread int pmt_thread_number; /* kernel thread ID, 0 until it is asked for */
+int pmt_thread_id_slow(void);
+
+/* Kernel thread ID of the caller. */
+static inline int pmt_thread_id(void)
+{
+    return PMT_LIKELY(pmt_thread_number != 0) ? pmt_thread_number : pmt_thread_id_slow();
+}
 
 /* ---- keep.c: descriptors that outlive a call. High, CLOEXEC, and checked to be ours before every use. */
 struct pmt_kept {
-    int fd; /* -1: none */
+    int fd; /* -1: none, or not now */
+    unsigned uses;
+    bool is_hidden; /* above the soft limit: out of the application's reach */
     dev_t device;
     ino_t inode;
 };
@@ -121,14 +129,31 @@ struct pmt_kept {
     {                                                                                                                  \
         .fd = -1                                                                                                       \
     }
-int pmt_keep_up(int fd);
+int pmt_keep_up(int fd, bool *is_hidden);
 int pmt_keep_open(struct pmt_kept *kept, const char *path, int flags);
 bool pmt_keep_is_ours(const struct pmt_kept *kept);
+void pmt_keep_done(struct pmt_kept *kept);
 void pmt_keep_close(struct pmt_kept *kept);
 int pmt_read_file(const char *path, char *buffer, size_t size);
 
+/* ---- gate.c: whether RSS may have moved since it was last read. */
+extern int pmt_gate_dirty;
+bool pmt_gate_has_moved(void);
+void pmt_gate_stop(void);
+void pmt_gate_after_fork(void);
+void pmt_gate_thread_ends(void);
+#define PMT_GATE_LARGE 65536 /* glibc may trim its heap, or unmap, when a block of this size is freed */
+
+/* Something is happening that page faults do not show. */
+static inline void pmt_gate_touch(void)
+{
+    __atomic_store_n(&pmt_gate_dirty, 1, __ATOMIC_RELAXED);
+}
+
 /* ---- rss.c: resident bytes of this process. */
-int64_t pmt_rss_now(void);
+void pmt_rss_report(void);
+bool pmt_rss_is_tested(void);
+int64_t pmt_rss_now(bool has_moved);
 int64_t pmt_rss_read(void);
 int64_t pmt_rss_peak(void);
 void pmt_rss_start(const char *proc_root, const char *replay_path);
@@ -213,19 +238,20 @@ struct pmt_event;
 struct pmt_namer {
     void (*put_file)(struct pmt_text *text, const void *place);
     void (*put_function)(struct pmt_text *text, const void *place);
+    int (*line)(const void *place, int64_t position); /* 0: none */
     void (*hold)(void *place);
     void (*release)(void *place);
 };
 struct pmt_event {
     enum pmt_what what;
-    int line;           /* 0: none */
     int thread;         /* thread ID, 0 for the main thread */
     void *place;        /* code object */
+    int64_t position;   /* within it; only the namer knows what it means */
     const char *c_name; /* C_ rows: name of the C function; else NULL */
 };
 extern struct pmt_lock pmt_log_lock;
 void pmt_log_start(const struct pmt_namer *namer);
-void pmt_log_event(const struct pmt_event *event);
+void pmt_log_event(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name);
 void pmt_log_message(const char *text);
 void pmt_log_mark(const char *label, const char *text, size_t size, int64_t memory);
 void pmt_log_let_go(void);
@@ -253,7 +279,15 @@ extern enum pmt_state pmt_state;
 extern int pmt_pid;
 extern int64_t pmt_start_unix;
 extern char pmt_directory[PMT_PATH_SIZE];
-bool pmt_life_is_forked(void);
+extern volatile char *pmt_life_alive;
+bool pmt_life_has_other_pid(void);
+
+/* Whether this is a child that ran no fork handler (_Fork, raw clone), and has not been told yet. */
+static inline bool pmt_life_is_forked(void)
+{
+    return PMT_LIKELY(pmt_life_alive != NULL) ? !*pmt_life_alive : pmt_life_has_other_pid();
+}
+
 void pmt_life_child(void);
 void pmt_life_end(int status);
 void pmt_life_exec(void);

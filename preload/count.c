@@ -73,6 +73,7 @@ static struct pmt_tally *claim_tally(void)
 /* Thread-specific data destructor: others may still run after it, and allocate. */
 static void leave_tally(void *tally)
 {
+    pmt_gate_thread_ends();
     is_leaving = true;
     pmt_tally_mine = NULL;
     spare = NULL;

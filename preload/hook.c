@@ -28,6 +28,14 @@ static inline int64_t usable_size(void *block)
     return (int64_t)(pmt_heap == PMT_HEAP_GLIBC ? pmt_glibc_size(block) : pmt_next_malloc_usable_size(block));
 }
 
+/* Large blocks come and go with mappings of their own. With the table of blocks, large.c tells the gate. */
+static inline int64_t touch_if_large(int64_t size)
+{
+    if (PMT_UNLIKELY(size >= PMT_GATE_LARGE))
+        pmt_gate_touch();
+    return size;
+}
+
 /* With the table of blocks, one that it cannot hold: by the size it was rounded to. */
 static PMT_SLOW void count_unaligned(void *block, int sign)
 {
@@ -40,7 +48,7 @@ PMT_HOT void *count_new(void *block, size_t size)
     if (PMT_UNLIKELY(!block))
         return block;
     if (pmt_heap != PMT_HEAP_EXACT)
-        pmt_count(PMT_OWNER_NATIVE, usable_size(block), 1);
+        pmt_count(PMT_OWNER_NATIVE, touch_if_large(usable_size(block)), 1);
     else if (PMT_UNLIKELY(!pmt_shadow_is_aligned(block)))
         count_unaligned(block, 1);
     else if (!pmt_inside && PMT_LIKELY(pmt_shadow_set(block, size, 0)))
@@ -53,7 +61,7 @@ PMT_HOT struct pmt_block count_gone(void *block)
 {
     struct pmt_block gone = {0, 0, false};
     if (pmt_heap != PMT_HEAP_EXACT) {
-        gone = (struct pmt_block){(size_t)usable_size(block), 0, true};
+        gone = (struct pmt_block){(size_t)touch_if_large(usable_size(block)), 0, true};
         pmt_count(PMT_OWNER_NATIVE, -(int64_t)gone.size, -1);
     } else if (PMT_UNLIKELY(!pmt_shadow_is_aligned(block)))
         count_unaligned(block, -1);
@@ -253,6 +261,7 @@ PMT_EXPORT void *pmt_mmap(void *address, size_t size, int protection, int flags,
     if (!NEXT(mmap))
         return map_result(pmt_sys(SYS_mmap, (long)address, (long)size, protection, flags, fd, offset));
     void *start = pmt_next_mmap(address, size, protection, flags, fd, offset);
+    pmt_gate_touch();
     if (start != MAP_FAILED && !pmt_inside)
         pmt_maps_add((uintptr_t)start, size);
     if (PMT_UNLIKELY(pmt_python_is_starting))
@@ -275,6 +284,7 @@ PMT_EXPORT int pmt_munmap(void *start, size_t size)
     size_t removed = is_aligned ? pmt_maps_remove((uintptr_t)start, size) : 0;
     if (is_aligned)
         pmt_shadow_release((uintptr_t)start, size);
+    pmt_gate_touch();
     int result = pmt_next_munmap(start, size);
     if (result != 0 && removed > 0)
         pmt_maps_add((uintptr_t)start, size);
@@ -291,12 +301,23 @@ PMT_EXPORT void *pmt_mremap(void *old, size_t old_size, size_t size, int flags, 
     }
     bool is_moved = old_size > 0 && !(flags & MREMAP_DONTUNMAP);
     size_t removed = is_moved ? pmt_maps_remove((uintptr_t)old, old_size) : 0;
+    pmt_gate_touch();
     void *fresh = pmt_next_mremap(old, old_size, size, flags, address);
     if (fresh != MAP_FAILED)
         pmt_maps_add((uintptr_t)fresh, size);
     else if (removed > 0)
         pmt_maps_add((uintptr_t)old, old_size);
     return fresh;
+}
+
+PMT_EXPORT int pmt_madvise(void *start, size_t size, int advice);
+PMT_EXPORT int pmt_madvise(void *start, size_t size, int advice)
+{
+    pmt_gate_touch();
+    if (NEXT(madvise))
+        return pmt_next_madvise(start, size, advice);
+    errno = ENOMEM;
+    return -1;
 }
 
 PMT_EXPORT void *pmt_sbrk(intptr_t change);
@@ -306,6 +327,7 @@ PMT_EXPORT void *pmt_sbrk(intptr_t change)
         errno = ENOMEM;
         return (void *)-1;
     }
+    pmt_gate_touch();
     void *before = pmt_next_sbrk(change);
     if (before != (void *)-1)
         pmt_maps_moved_break(change);
@@ -319,6 +341,7 @@ PMT_EXPORT int pmt_brk(void *end)
         errno = ENOMEM;
         return -1;
     }
+    pmt_gate_touch();
     const char *before = pmt_next_sbrk(0);
     int result = pmt_next_brk(end);
     if (result == 0) /* which it is, with nothing moved, below the start of the heap */

@@ -1,18 +1,21 @@
 /* keep.c: descriptors that the library keeps over a long time.
  *
- * The application must not meet them: they are moved far above the numbers it is given, close on exec, and are checked
- * before every use to be the file they were, because closerange(3, ...) and dup2() over them happen. One that is gone
- * is not closed again: its number may be the application's by now. */
+ * The application must not meet them: they are moved above its limit, or else far above the numbers it is given and
+ * kept only when they are used a thousand times (a program that looks at every number sees those). They close on exec,
+ * and are checked before every use to be the file they were, because closerange(3, ...) and dup2() over them happen.
+ * One that is gone is not closed again: its number may be the application's by now. */
 #include "core.h"
 
 #include "sys.h"
 
 #include "poison.h"
 
-#define HIGHEST                                                                                                        \
-    32768 /* of a limit to go above; the kernel's table of descriptors grows with the number, and is copied at fork */
+/* The kernel's table of descriptors grows with the highest number, and is copied at fork: so numbers above the soft
+ * limit are used only if that is this low, and else none above HIGHEST_BELOW. */
+#define HIGHEST 32768
 #define HIGHEST_BELOW 4096
 #define TRIES 64
+#define USES_MIN 1000
 
 /* The same open file under the highest free number below `top`, or -errno. */
 static int move_below(int fd, int top)
@@ -26,7 +29,7 @@ static int move_below(int fd, int top)
 /* Moves an open file to a number that the application is not given: above its soft limit, which is raised for that
  * moment (the hard one too, if that is as low and we may); else as high as there is one. The new number, or -EMFILE if
  * there is none; `fd` is closed. */
-int pmt_keep_up(int fd)
+int pmt_keep_up(int fd, bool *is_hidden)
 {
     struct rlimit limit;
     int high = -EMFILE;
@@ -39,6 +42,7 @@ int pmt_keep_up(int fd)
             pmt_sys(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&limit, 0, 0, 0);
         }
     }
+    *is_hidden = high >= 0;
     if (high < 0)
         high = move_below(fd, is_known && limit.rlim_cur < HIGHEST_BELOW ? (int)limit.rlim_cur : HIGHEST_BELOW);
     pmt_sys_close(fd);
@@ -49,10 +53,11 @@ int pmt_keep_up(int fd)
 int pmt_keep_open(struct pmt_kept *kept, const char *path, int flags)
 {
     struct stat st;
+    bool is_hidden = false;
     kept->fd = -1;
     int fd = pmt_sys_open(path, flags | O_CLOEXEC | O_NOCTTY, 0600);
     if (fd >= 0)
-        fd = pmt_keep_up(fd);
+        fd = pmt_keep_up(fd, &is_hidden);
     if (fd < 0)
         return fd;
     int error = pmt_sys_fstat(fd, &st);
@@ -60,7 +65,10 @@ int pmt_keep_open(struct pmt_kept *kept, const char *path, int flags)
         pmt_sys_close(fd);
         return error;
     }
-    *kept = (struct pmt_kept){.fd = fd, .device = st.st_dev, .inode = st.st_ino};
+    kept->fd = fd;
+    kept->is_hidden = is_hidden;
+    kept->device = st.st_dev;
+    kept->inode = st.st_ino;
     return 0;
 }
 
@@ -68,6 +76,16 @@ bool pmt_keep_is_ours(const struct pmt_kept *kept)
 {
     struct stat st;
     return kept->fd >= 0 && pmt_sys_fstat(kept->fd, &st) == 0 && st.st_dev == kept->device && st.st_ino == kept->inode;
+}
+
+/* After a use. One that the application can see is closed again, until it is used so often that this would cost; the
+ * caller opens it anew. */
+void pmt_keep_done(struct pmt_kept *kept)
+{
+    if (!kept->is_hidden && kept->uses < USES_MIN) {
+        kept->uses++;
+        pmt_keep_close(kept);
+    }
 }
 
 void pmt_keep_close(struct pmt_kept *kept)

@@ -63,6 +63,7 @@ void pmt_large_start(void)
 /* As pmt_shadow_set(). */
 PMT_SLOW bool pmt_large_set(const void *block, size_t size, uint32_t owner)
 {
+    pmt_gate_touch();
     if (!pmt_lock_take(&pmt_large_lock))
         return false;
     bool has_room = pmt_large_count * 2 < room || grow_locked();
@@ -100,6 +101,7 @@ PMT_SLOW struct pmt_block pmt_large_take(const void *block)
         return known;
     struct large *entry = find_locked((uintptr_t)block);
     if (entry->address) {
+        pmt_gate_touch();
         known = (struct pmt_block){entry->size, entry->owner, true};
         close_up_locked((size_t)(entry - table));
         __atomic_fetch_sub(&pmt_large_count, 1, __ATOMIC_RELAXED);

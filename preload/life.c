@@ -25,13 +25,15 @@ int64_t pmt_start_unix;
 char pmt_directory[PMT_PATH_SIZE];
 int pmt_life_quick_exit_status;
 
+/* A page that the kernel zeroes in every child of fork; NULL on kernels before 4.14. */
+volatile char *pmt_life_alive;
+
 static bool is_first;    /* the first process of the tree: it alone complains about options and prints the summary */
 static bool is_disabled; /* PMT_ENABLE=0: not even a word */
 static bool is_ended;
 static bool is_directory_default; /* PMT_DIR is ".": file names need no directory before them */
 static char command[256];         /* the arguments, as the summary shows them */
 static int64_t start_monotonic_ns;
-static volatile char *alive; /* a page that the kernel zeroes in every child of fork; NULL on kernels before 4.14 */
 
 static struct reading {
     bool is_taken;
@@ -112,13 +114,12 @@ static void watch_forks(void)
     if (!page || pmt_sys(SYS_madvise, (long)page, pmt_page_size, MADV_WIPEONFORK, 0, 0, 0) < 0)
         return;
     *page = 1;
-    alive = page;
+    pmt_life_alive = page;
 }
 
-/* Whether this is a child that ran no fork handler (_Fork, raw clone), and has not been told yet. */
-bool pmt_life_is_forked(void)
+bool pmt_life_has_other_pid(void)
 {
-    return alive ? !*alive : pmt_sys_getpid() != pmt_pid;
+    return pmt_sys_getpid() != pmt_pid;
 }
 
 /* ---- fork: all locks are taken before, so that no other thread holds one in the child */
@@ -145,14 +146,14 @@ static void after_fork_parent(void)
 /* In a child of fork: other threads, their locks and our files are the parent's. */
 void pmt_life_child(void)
 {
-    if (alive)
-        *alive = 1;
+    if (pmt_life_alive)
+        *pmt_life_alive = 1;
     pmt_pid = pmt_sys_getpid();
     pmt_start_unix = pmt_sys_clock_ns(CLOCK_REALTIME) / 1000000000;
     start_monotonic_ns = pmt_sys_clock_ns(CLOCK_MONOTONIC);
     is_first = is_ended = false;
     final.is_taken = false;
-    pmt_thread_forget();
+    pmt_thread_number = 0; /* the thread goes on under another ID */
     for (size_t i = 0; i < LOCK_COUNT; i++)
         pmt_lock_reset(locks[i].lock);
     pmt_maps_after_fork();

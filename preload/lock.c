@@ -8,20 +8,11 @@
 
 #include "poison.h"
 
-static __thread int thread_id;
+__thread int pmt_thread_number;
 
-/* Kernel thread ID of the caller. */
-int pmt_thread_id(void)
+PMT_SLOW int pmt_thread_id_slow(void)
 {
-    if (PMT_UNLIKELY(thread_id == 0))
-        thread_id = (int)pmt_sys(SYS_gettid, 0, 0, 0, 0, 0, 0);
-    return thread_id;
-}
-
-/* In a child of fork: the thread goes on under another ID. */
-void pmt_thread_forget(void)
-{
-    thread_id = 0;
+    return pmt_thread_number = (int)pmt_sys(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
 /* True: held by the caller now. False: the caller's thread holds it already, further down its stack. */

@@ -38,12 +38,15 @@ struct slot {
 };
 
 static const struct pmt_namer *namer;
-static struct slot previous; /* its place is held, its c_name is NULL or previous_name */
-static char previous_name[NAME_SIZE];
+static struct slot previous;                     /* its place is held */
+static char previous_name[NAME_SIZE];            /* the name that its c_name stands for */
 static uint64_t count, last_logged;              /* events so far; number of the last NEXT */
 static int64_t last_rss, last_logged_rss;        /* bytes, of the last event and of the last NEXT */
+static uint64_t sampled_number;                  /* the last event that looked at the clock, */
+static int64_t sampled_ns;                       /* and when that was */
 static int64_t stamp_monotonic_ns, stamp_cpu_ns; /* when the CPU clock was last read, and what it said */
 static bool is_stopped;                          /* RSS cannot be read: no events any more */
+static bool is_quick; /* an event at which RSS did not move is only kept: no lock, no clock, no system call */
 
 static struct {
     struct pmt_kept kept;
@@ -91,6 +94,7 @@ static int ensure_ours(void)
     int error = pmt_keep_open(&again, file.path, O_RDWR | O_NOFOLLOW);
     if (error < 0)
         return error;
+    again.uses = file.kept.uses;
     if (again.device != file.kept.device || again.inode != file.kept.inode) {
         pmt_keep_close(&again);
         return -EBADF;
@@ -120,6 +124,7 @@ static int end_rows(struct pmt_text *text)
         file.size = row_start;
     else if (row_start > file.size && pmt_keep_is_ours(&file.kept))
         pmt_sys(SYS_ftruncate, file.kept.fd, file.size, 0, 0, 0, 0);
+    pmt_keep_done(&file.kept);
     return row_error;
 }
 
@@ -298,7 +303,7 @@ static void put_row(struct pmt_text *text, const char *label, const struct slot 
     put_left(text, what_names[event->what], 8 + 1);
     put_name(text, event->place ? namer->put_file : put_saved_file, event->place, 79);
     pmt_text_string(text, " #");
-    pmt_text_signed_right(text, event->line, 4);
+    pmt_text_signed_right(text, namer->line(event->place, event->position), 4);
     pmt_text_string(text, " ");
     if (event->c_name)
         put_name(text, put_c_name, event->c_name, 32);
@@ -382,6 +387,17 @@ static PMT_SLOW void report_failure(int error)
     pmt_say(PMT_VERBOSE_PROBLEMS, "cannot write %s: %s; rows are lost from here", file.path, pmt_error_name(error));
 }
 
+/* When the previous event was. An event at which nothing moved takes no time stamp, which would cost more than the rest
+ * of it; the last one that did is at most a millisecond of CPU time older, since the gate opens that often. Between it
+ * and now, events are taken to be equally far apart. */
+static int64_t previous_time(const struct slot *now)
+{
+    uint64_t apart = now->number - sampled_number;
+    if (previous.number <= sampled_number || apart == 0)
+        return sampled_ns;
+    return sampled_ns + (now->monotonic_ns - sampled_ns) * (int64_t)(previous.number - sampled_number) / (int64_t)apart;
+}
+
 /* Writes NEXT, and PREV before it if there is an event between. */
 static void write_rows(struct slot *slot, bool has_previous)
 {
@@ -398,8 +414,10 @@ static void write_rows(struct slot *slot, bool has_previous)
     int64_t cpu_ns = pmt_sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     begin_rows(&text, pmt_config.log_max - END_RESERVE);
     put_marks(&text, slot->monotonic_ns, cpu_ns);
-    if (has_previous)
-        put_row(&text, "PREV: ", &previous, interpolate_cpu(previous.monotonic_ns, slot->monotonic_ns, cpu_ns));
+    if (has_previous) {
+        previous.event.c_name = previous.event.c_name ? previous_name : NULL;
+        put_row(&text, "PREV: ", &previous, interpolate_cpu(previous_time(slot), slot->monotonic_ns, cpu_ns));
+    }
     put_row(&text, "NEXT: ", slot, cpu_ns);
     stamp_monotonic_ns = slot->monotonic_ns;
     stamp_cpu_ns = cpu_ns;
@@ -419,24 +437,41 @@ static bool is_triggered(int64_t rss)
     return count == 0 || (change < 0 ? -change : change) >= pmt_config.threshold * pmt_page_size;
 }
 
-/* `slot` becomes the previous event; returns the place that it held until now. */
-static void *keep_previous(const struct slot *slot)
+/* The name of the previous event's C function, copied: the function may be gone when it is written. Equal pointers are
+ * equal names as long as neither is freed between two events that follow each other. */
+static void copy_name(const char *name)
 {
-    void *old = previous.event.place;
-    const char *name = slot->event.c_name;
-    previous = *slot;
-    if (name) {
-        size_t size = strnlen(name, NAME_SIZE - 1);
-        memcpy(previous_name, name, size);
-        previous_name[size] = '\0';
-        previous.event.c_name = previous_name;
-    }
-    return old;
+    static const char *copied;
+    if (name == copied && name)
+        return;
+    size_t size = strnlen(name, NAME_SIZE - 1);
+    memcpy(previous_name, name, size);
+    previous_name[size] = '\0';
+    copied = name;
 }
 
-static void log_locked(struct slot *slot)
+/* The event becomes the previous one, and holds its place; the one it held until now is let go. Fields one by one: a
+ * struct written so and then copied whole would stall the processor's store forwarding. */
+static inline void keep_event(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name)
 {
-    slot->rss = pmt_rss_now();
+    void *old = previous.event.place;
+    previous.event.what = what;
+    previous.event.thread = thread;
+    previous.event.position = position;
+    previous.event.c_name = c_name;
+    if (c_name)
+        copy_name(c_name);
+    if (place == old)
+        return;
+    previous.event.place = place;
+    namer->hold(place);
+    if (old)
+        namer->release(old);
+}
+
+static void log_locked(struct slot *slot, bool has_moved)
+{
+    slot->rss = pmt_rss_now(has_moved);
     if (slot->rss < 0) {
         is_stopped = true;
         pmt_say(PMT_VERBOSE_PROBLEMS, "cannot read the resident set size: %s; events are not logged",
@@ -455,8 +490,10 @@ static void log_locked(struct slot *slot)
         last_logged = count;
         last_logged_rss = slot->rss;
     }
-    count++;
+    sampled_number = count++;
+    sampled_ns = slot->monotonic_ns;
     last_rss = slot->rss;
+    is_quick = pmt_config.threshold > 0 && !pmt_rss_is_tested();
 }
 
 /* ---- interface */
@@ -466,21 +503,42 @@ void pmt_log_start(const struct pmt_namer *names)
     namer = names;
 }
 
-/* The caller holds the GIL. The place is held until the next event: PREV may still have to name it. */
-void pmt_log_event(const struct pmt_event *event)
+static PMT_SLOW void log_event_slow(const struct pmt_event *event, bool has_moved)
 {
-    struct slot slot;
-    if (PMT_UNLIKELY(pmt_life_is_forked()))
-        pmt_life_child();
+    struct slot slot = {.event = *event};
     if (is_stopped || !pmt_lock_take(&pmt_log_lock))
         return;
-    slot.event = *event;
-    namer->hold(event->place);
-    log_locked(&slot);
-    void *old = is_stopped ? event->place : keep_previous(&slot);
+    log_locked(&slot, has_moved);
+    bool is_kept = !is_stopped;
     pmt_lock_drop(&pmt_log_lock);
-    if (old)
-        namer->release(old);
+    if (!is_kept)
+        return;
+    keep_event(event->what, event->thread, event->place, event->position, event->c_name);
+    previous.number = slot.number;
+    previous.since_logged = slot.since_logged;
+    previous.rss = slot.rss;
+    previous.rss_change = slot.rss_change;
+    previous.is_logged = slot.is_logged;
+}
+
+/* thread: its ID, 0 for the main thread; place, position: the code object, and where in it; c_name: of the C function,
+ * for C_ events, else NULL. The caller holds the GIL, which protects `previous` and the counts. The place is held until
+ * the next event: PREV may still have to name it. */
+void pmt_log_event(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name)
+{
+    if (PMT_UNLIKELY(pmt_life_is_forked()))
+        pmt_life_child();
+    bool has_moved = pmt_gate_has_moved();
+    if (PMT_UNLIKELY(has_moved || !is_quick)) {
+        log_event_slow(&(struct pmt_event){what, thread, place, position, c_name}, has_moved);
+        return;
+    }
+    keep_event(what, thread, place, position, c_name);
+    previous.number = count;
+    previous.since_logged = count++ - last_logged;
+    previous.rss = last_rss;
+    previous.rss_change = 0;
+    previous.is_logged = false;
 }
 
 static void flush_marks(void)
@@ -527,6 +585,7 @@ void pmt_log_finish(void)
             error = write_message(file.lost, "rows were lost: ", pmt_error_name(file.error));
         file.reported = error == 0 ? missing : file.reported;
     }
+    pmt_rss_report();
     pmt_lock_drop(&pmt_log_lock);
 }
 
@@ -540,8 +599,9 @@ void pmt_log_after_fork(void)
     file.kept.fd = -1;
     count = last_logged = 0;
     last_rss = last_logged_rss = 0;
-    stamp_monotonic_ns = stamp_cpu_ns = 0;
-    is_stopped = false;
+    stamp_monotonic_ns = stamp_cpu_ns = sampled_ns = 0;
+    sampled_number = 0;
+    is_stopped = is_quick = false;
     marks_size = 0;
 }
 

@@ -95,19 +95,38 @@ void pmt_notice_quick_exit(int status)
     pmt_life_quick_exit_status = status;
 }
 
-#define EXEC(name)                                                                                                     \
+#define NOTICE_BY(name, action)                                                                                        \
     void pmt_notice_##name(void);                                                                                      \
     void pmt_notice_##name(void)                                                                                       \
     {                                                                                                                  \
         pmt_real_resolve();                                                                                            \
-        pmt_life_exec();                                                                                               \
+        action();                                                                                                      \
     }
-EXEC(execve)
-EXEC(execv)
-EXEC(execvp)
-EXEC(execvpe)
-EXEC(fexecve)
-EXEC(execveat)
-EXEC(execl)
-EXEC(execlp)
-EXEC(execle)
+
+/* ---- exec */
+NOTICE_BY(execve, pmt_life_exec)
+NOTICE_BY(execv, pmt_life_exec)
+NOTICE_BY(execvp, pmt_life_exec)
+NOTICE_BY(execvpe, pmt_life_exec)
+NOTICE_BY(fexecve, pmt_life_exec)
+NOTICE_BY(execveat, pmt_life_exec)
+NOTICE_BY(execl, pmt_life_exec)
+NOTICE_BY(execlp, pmt_life_exec)
+NOTICE_BY(execle, pmt_life_exec)
+
+/* ---- calls that move RSS without a page fault of the process: the kernel writes to its memory, or gives some back */
+NOTICE_BY(malloc_trim, pmt_gate_touch)
+NOTICE_BY(read, pmt_gate_touch)
+NOTICE_BY(pread, pmt_gate_touch)
+NOTICE_BY(pread64, pmt_gate_touch)
+NOTICE_BY(readv, pmt_gate_touch)
+NOTICE_BY(preadv, pmt_gate_touch)
+NOTICE_BY(preadv64, pmt_gate_touch)
+NOTICE_BY(recv, pmt_gate_touch)
+NOTICE_BY(recvfrom, pmt_gate_touch)
+NOTICE_BY(recvmsg, pmt_gate_touch)
+NOTICE_BY(__read_chk, pmt_gate_touch)
+NOTICE_BY(__pread_chk, pmt_gate_touch)
+NOTICE_BY(__pread64_chk, pmt_gate_touch)
+NOTICE_BY(__recv_chk, pmt_gate_touch)
+NOTICE_BY(__recvfrom_chk, pmt_gate_touch)

@@ -129,6 +129,7 @@ bool pmt_attach_wait(PyFrameObject *frame, int what)
     if (stage == RUNNING && what == PyTrace_CALL) {
         py.PyErr_Fetch(&type, &value, &traceback);
         begin_running();
+        pmt_pyver_check_layout(frame);
         py.PyErr_Restore(type, value, traceback);
         return true;
     }

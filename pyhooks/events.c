@@ -29,19 +29,13 @@ static const char *name_of_c_function(PyObject *function)
     return ((PyCFunctionObject *)(void *)function)->m_ml->ml_name;
 }
 
-static void log_event(PyFrameObject *frame, int what, PyObject *argument)
+static inline void log_event(PyFrameObject *frame, int what, PyObject *argument)
 {
-    int thread = pmt_thread_id(), line = py.PyFrame_GetLineNumber(frame);
-    PyObject *code = pmt_pyver_frame_code(frame);
-    struct pmt_event event = {
-        .what = kinds[what].what,
-        .line = line > 0 ? line : 0,
-        .thread = thread == pmt_pid ? 0 : thread,
-        .place = code,
-        .c_name = kinds[what].is_c && argument ? name_of_c_function(argument) : NULL,
-    };
-    pmt_log_event(&event);
-    py.Py_DecRef(code);
+    int64_t position;
+    int thread = pmt_thread_id();
+    PyObject *code = pmt_pyver_place(frame, &position);
+    pmt_log_event(kinds[what].what, thread == pmt_pid ? 0 : thread, code, position,
+                  kinds[what].is_c && argument ? name_of_c_function(argument) : NULL);
 }
 
 int pmt_events_profile(PyObject *unused, PyFrameObject *frame, int what, PyObject *argument)

@@ -36,7 +36,9 @@ const char *pmt_pyapi_resolve(const struct pmt_elf *object, int minor);
 
 /* pyver.c */
 int pmt_pyver_minor(const char *version);
-PyObject *pmt_pyver_frame_code(PyFrameObject *frame);
+PyObject *pmt_pyver_place(PyFrameObject *frame, int64_t *position);
+int pmt_pyver_line(const void *code, int64_t position);
+void pmt_pyver_check_layout(PyFrameObject *frame);
 bool pmt_pyver_is_outermost(PyFrameObject *frame);
 PyThreadState *pmt_pyver_current_thread(void);
 void pmt_pyver_profile_new_threads(PyThreadState *current, Py_tracefunc function);

@@ -22,6 +22,17 @@ struct old_thread { /* 3.6-3.8 */
 };
 
 static int version_minor;
+
+/* The frame's code object, a new reference. */
+static PyObject *frame_code(PyFrameObject *frame)
+{
+    if (py.PyFrame_GetCode)
+        return (PyObject *)py.PyFrame_GetCode(frame);
+    PyObject *code = ((struct old_frame *)(void *)frame)->code;
+    py.Py_IncRef(code);
+    return code;
+}
+
 static uint64_t last_thread_id; /* 3.9+: threads up to this one have been looked at */
 
 /* Minor number of "3.X.Y ...", -1 if the version is none that pmt can attach to. */
@@ -41,14 +52,84 @@ void pmt_pyver_start(int minor, PyThreadState *current)
     last_thread_id = py.PyThreadState_GetID ? py.PyThreadState_GetID(current) : 0;
 }
 
-/* The frame's code object, a new reference. */
-PyObject *pmt_pyver_frame_code(PyFrameObject *frame)
+/* Where a frame keeps its code object and its place in it. Up to 3.10 in the PyFrameObject itself, the place a number
+ * of bytes (3.10: of two-byte units); from 3.11 on in the _PyInterpreterFrame that it points to, the place a pointer
+ * into the code. (Include/frameobject.h, Include/cpython/frameobject.h, Include/internal/pycore_frame.h) */
+static const struct layout {
+    int first, last; /* minor versions */
+    int inner;       /* offset of the pointer to the _PyInterpreterFrame, 0: none */
+    int code, place;
+} layouts[] = {
+    {6, 6, 0, 32, 120}, {7, 9, 0, 32, 104}, {10, 10, 0, 32, 96}, {11, 11, 24, 32, 56}, {12, 13, 24, 0, 56},
+};
+
+static const struct layout *layout; /* NULL: this version's is not known, or did not hold */
+static int64_t first_instruction;   /* from 3.11 on: offset of the instructions in a code object */
+
+static inline void *read_pointer(const void *object, int offset)
 {
-    if (py.PyFrame_GetCode)
-        return (PyObject *)py.PyFrame_GetCode(frame);
-    PyObject *code = ((struct old_frame *)(void *)frame)->code;
-    py.Py_IncRef(code);
-    return code;
+    void *value;
+    memcpy(&value, (const char *)object + offset, sizeof value);
+    return value;
+}
+
+/* The frame's code object, borrowed, and its place in it, for pmt_pyver_line(). */
+PyObject *pmt_pyver_place(PyFrameObject *frame, int64_t *position)
+{
+    if (PMT_UNLIKELY(!layout)) {
+        PyObject *code = frame_code(frame);
+        *position = py.PyFrame_GetLineNumber(frame);
+        py.Py_DecRef(code); /* the frame holds it */
+        return code;
+    }
+    if (layout->inner) {
+        const char *inner = read_pointer(frame, layout->inner);
+        *position = (int64_t)(uintptr_t)read_pointer(inner, layout->place);
+        return read_pointer(inner, layout->code);
+    }
+    int place;
+    memcpy(&place, (const char *)frame + layout->place, sizeof place);
+    *position = place;
+    return read_pointer(frame, layout->code);
+}
+
+/* Offset in bytes into the code's instructions of what pmt_pyver_place() gave. */
+static int offset_of(const void *code, int64_t position)
+{
+    if (layout->inner)
+        return (int)(position - (int64_t)(uintptr_t)code - first_instruction);
+    return (int)(version_minor == 10 && position > 0 ? position * 2 : position);
+}
+
+/* Line of a place, 0 if it has none. */
+int pmt_pyver_line(const void *code, int64_t position)
+{
+    int line = layout ? py.PyCode_Addr2Line((PyCodeObject *)(uintptr_t)code, offset_of(code, position)) : (int)position;
+    return line > 0 ? line : 0;
+}
+
+/* Checks the layout on a frame that runs: its code and its place must be what Python itself says. */
+void pmt_pyver_check_layout(PyFrameObject *frame)
+{
+    PyObject *place = py.PyObject_GetAttrString((PyObject *)frame, "f_lasti");
+    PyObject *code = frame_code(frame);
+    int64_t offset = place ? py.PyLong_AsLong(place) : -1, position;
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
+        if (version_minor >= layouts[i].first && version_minor <= layouts[i].last)
+            layout = &layouts[i];
+    bool holds = layout && place && (!layout->inner || read_pointer(frame, layout->inner));
+    if (holds && pmt_pyver_place(frame, &position) == code) {
+        first_instruction = layout->inner ? position - (int64_t)(uintptr_t)code - offset : 0;
+        holds = first_instruction >= 0 && first_instruction < 1024 && offset_of(code, position) == offset;
+    } else
+        holds = false;
+    if (!holds)
+        layout = NULL;
+    py.Py_DecRef(code);
+    if (place)
+        py.Py_DecRef(place);
+    else
+        py.PyErr_Clear();
 }
 
 /* Whether no Python frame called this one. */

@@ -10,9 +10,12 @@ int64_t pmt_start_unix;
 char pmt_directory[PMT_PATH_SIZE];
 bool pmt_python_is_starting;
 
-bool pmt_life_is_forked(void)
+static char alive = 1;
+volatile char *pmt_life_alive = &alive;
+
+bool pmt_life_has_other_pid(void)
 {
-    return false;
+    abort();
 }
 
 void pmt_life_child(void)

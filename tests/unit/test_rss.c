@@ -48,12 +48,12 @@ static void pages_that_come_and_go_are_seen(void **state)
     size_t size = 64 << 20;
     (void)state;
     pmt_rss_start(NULL, NULL);
-    int64_t before = pmt_rss_now();
+    int64_t before = pmt_rss_now(true);
     long block = syscall(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     assert_true(block > 0);
-    int64_t with = pmt_rss_now(), peak = pmt_rss_peak();
+    int64_t with = pmt_rss_now(true), peak = pmt_rss_peak();
     syscall(SYS_munmap, block, size);
-    int64_t after = pmt_rss_now();
+    int64_t after = pmt_rss_now(true);
     assert_true(before > 0 && before % pmt_page_size == 0);
     assert_in_range(with - before, size, size + (2 << 20));
     assert_in_range(peak, with, with + (16 << 20));
@@ -67,10 +67,10 @@ static void another_proc_is_read_if_asked(void **state)
     write_file("self/statm", "1000 25 7 1 0 3 0\n");
     write_file("self/status", "Name:\tx\nVmPeak:\t  900 kB\nVmHWM:\t  123 kB\nVmRSS:\t 100 kB\n");
     pmt_rss_start(root, NULL);
-    assert_int_equal(pmt_rss_now(), 25 * pmt_page_size);
+    assert_int_equal(pmt_rss_now(true), 25 * pmt_page_size);
     assert_int_equal(pmt_rss_peak(), 123 * 1024);
     write_file("self/statm", "1000 26 7 1 0 3 0\n"); /* the same file: seen through the kept descriptor */
-    assert_int_equal(pmt_rss_now(), 26 * pmt_page_size);
+    assert_int_equal(pmt_rss_now(true), 26 * pmt_page_size);
     pmt_rss_forget();
 }
 
@@ -80,12 +80,12 @@ static void a_missing_proc_is_an_error(void **state)
     unlink(in_root("self/statm"));
     unlink(in_root("self/status"));
     pmt_rss_start(root, NULL);
-    assert_int_equal(pmt_rss_now(), -ENOENT);
+    assert_int_equal(pmt_rss_now(true), -ENOENT);
     assert_int_equal(pmt_rss_peak(), -ENOENT);
     write_file("self/status", "Name:\tx\n");
     assert_int_equal(pmt_rss_peak(), -ENOENT);
     write_file("self/statm", "");
-    assert_int_equal(pmt_rss_now(), -EIO);
+    assert_int_equal(pmt_rss_now(true), -EIO);
     pmt_rss_forget();
 }
 
@@ -94,10 +94,10 @@ static void a_descriptor_closed_by_the_program_is_opened_again(void **state)
     (void)state;
     write_file("self/statm", "1000 25 7 1 0 3 0\n");
     pmt_rss_start(root, NULL);
-    assert_int_equal(pmt_rss_now(), 25 * pmt_page_size);
+    assert_int_equal(pmt_rss_now(true), 25 * pmt_page_size);
     for (int fd = 3; fd < 8192; fd++)
         close(fd);
-    assert_int_equal(pmt_rss_now(), 25 * pmt_page_size);
+    assert_int_equal(pmt_rss_now(true), 25 * pmt_page_size);
     pmt_rss_forget();
 }
 
@@ -109,7 +109,7 @@ static void readings_are_replayed_and_the_last_repeats(void **state)
     write_file("replay", "8192\n4096\n1099511627776\n12288\n");
     pmt_rss_start(NULL, in_root("replay"));
     for (size_t i = 0; i < COUNT_OF(expected); i++)
-        assert_int_equal(pmt_rss_now(), expected[i]);
+        assert_int_equal(pmt_rss_now(true), expected[i]);
 }
 
 int main(void)

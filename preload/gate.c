@@ -1,0 +1,247 @@
+/* gate.c: whether RSS may have moved since it was last read. Reading costs half a microsecond; asking here, a few
+ * loads.
+ *
+ *    page fault of any thread  -> kernel -> ring of its CPU: data_head moves        no system call, seen at once
+ *    a millisecond of CPU time -> kernel -> another ring                            whatever nothing else shows
+ *    munmap, madvise, free of a large block, read() ... -> hook.c, notice.c -> pmt_gate_dirty
+ *
+ * The rings are perf events (perf_event_open(2)): PERF_COUNT_SW_PAGE_FAULTS with a period of one event, and
+ * PERF_COUNT_SW_TASK_CLOCK with a period of 1 ms, mapped read-only (overwrite mode: the kernel never stops). Nobody
+ * reads the records. Up to CPUS_MAX processors there is a pair of rings for each, inherited by threads; beyond
+ * that, one for each thread, opened at its first event. Where perf is forbidden the time stamp counter is the clock,
+ * and page faults show within a millisecond. All state is protected by pmt_log_lock, but for pmt_gate_dirty. */
+#include "core.h"
+
+#include <linux/perf_event.h>
+#include <string.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "sys.h"
+
+#include "poison.h"
+
+#define CPUS_MAX 8
+#define CLOCK_NS 1000000
+
+int pmt_gate_dirty; /* atomic, relaxed: set by anyone */
+
+struct pair {
+    const volatile struct perf_event_mmap_page *faults, *clock;
+};
+
+/* For each processor, or (count 0) in the thread's own storage. */
+static struct pair pairs[CPUS_MAX];
+static int pair_count;
+static uint64_t heads_seen; /* sum of all data_head: they only grow, so that none has moved if it is the same */
+static __thread struct pair thread_pair;
+static __thread uint64_t thread_heads_seen;
+static __thread int thread_generation; /* the generation of its pair: a fork or a stop leaves them behind */
+static int generation = 1;
+
+static enum { UNOPENED, PER_CPU, PER_THREAD, FORBIDDEN } mode;
+static bool has_ring_clock; /* else the time stamp counter is watched */
+static uint64_t clock_due, clock_ticks;
+
+/* ---- rings */
+
+/* A perf event of the calling thread (cpu -1), or of all threads on a processor, with a ring of its own. NULL: not
+ * allowed. Two events could share a ring, but not without keeping a descriptor open. */
+static const volatile struct perf_event_mmap_page *open_event(uint64_t what, uint64_t period, int cpu)
+{
+    struct perf_event_attr attributes;
+    memset(&attributes, 0, sizeof attributes);
+    attributes.size = sizeof attributes;
+    attributes.type = PERF_TYPE_SOFTWARE;
+    attributes.config = what;
+    attributes.sample_period = period;
+    attributes.exclude_kernel = 1; /* what an ordinary user may do at perf_event_paranoid 2 */
+    attributes.inherit = attributes.inherit_thread = cpu >= 0;
+    long fd = pmt_sys(SYS_perf_event_open, (long)&attributes, 0, cpu, -1, PERF_FLAG_FD_CLOEXEC, 0);
+    if (fd < 0)
+        return NULL;
+    long at = pmt_sys(SYS_mmap, 0, 2 * pmt_page_size, PROT_READ, MAP_SHARED, fd, 0);
+    pmt_sys_close((int)fd); /* the mapping keeps it counting */
+    return at < 0 && at > -4096 ? NULL : (const volatile struct perf_event_mmap_page *)at;
+}
+
+static void close_event(const volatile struct perf_event_mmap_page **page)
+{
+    if (*page)
+        pmt_sys(SYS_munmap, (long)*page, 2 * pmt_page_size, 0, 0, 0, 0);
+    *page = NULL;
+}
+
+static void close_pair(struct pair *pair)
+{
+    close_event(&pair->faults);
+    close_event(&pair->clock);
+}
+
+/* Both, or none. */
+static bool open_pair(struct pair *pair, int cpu)
+{
+    pair->faults = open_event(PERF_COUNT_SW_PAGE_FAULTS, 1, cpu);
+    pair->clock = pair->faults ? open_event(PERF_COUNT_SW_TASK_CLOCK, CLOCK_NS, cpu) : NULL;
+    if (!pair->clock)
+        close_pair(pair);
+    return pair->clock != NULL;
+}
+
+/* Processors that may be numbered 0 to the result less one; parsed from the kernel, since sysconf() may allocate. */
+static int count_processors(void)
+{
+    char text[256];
+    int last = 0;
+    if (pmt_read_file("/sys/devices/system/cpu/possible", text, sizeof text) <= 0)
+        return CPUS_MAX + 1;
+    for (const char *at = text; *at; at++)
+        last = *at >= '0' && *at <= '9' ? last * 10 + (*at - '0') : *at == '-' || *at == ',' ? 0 : last;
+    return last + 1;
+}
+
+/* Threads that exist already have no part in events opened now. */
+static bool is_single_threaded(void)
+{
+    char text[2048];
+    int size = pmt_read_file("/proc/self/status", text, sizeof text);
+    const char *line = size > 0 ? strstr(text, "\nThreads:") : NULL;
+    return line && strncmp(line, "\nThreads:\t1\n", 12) == 0;
+}
+
+/* Ticks of the time stamp counter in a millisecond, measured against the clock over a short spin, once. */
+static void start_counter(void)
+{
+    if (clock_ticks)
+        return;
+    int64_t start_ns = pmt_sys_clock_ns(CLOCK_MONOTONIC), ns;
+    uint64_t start = __rdtsc();
+    do
+        ns = pmt_sys_clock_ns(CLOCK_MONOTONIC) - start_ns;
+    while (ns < 20000);
+    clock_ticks = (__rdtsc() - start) * CLOCK_NS / (uint64_t)ns;
+}
+
+/* What a test asks for with PMT_TEST_GATE: some words of "verify", "forbidden", "threads", "clock". */
+static bool is_asked_for(const char *word)
+{
+    const char *words = pmt_config_find(environ, "PMT_TEST_GATE");
+    return words && strstr(words, word);
+}
+
+static bool open_processors(int count)
+{
+    for (int cpu = 0; cpu < count; cpu++) {
+        if (open_pair(&pairs[pair_count], cpu)) {
+            pair_count++;
+            continue;
+        }
+        while (pair_count > 0)
+            close_pair(&pairs[--pair_count]);
+        return false;
+    }
+    return true;
+}
+
+static PMT_SLOW void open_gate(void)
+{
+    int processors = count_processors();
+    if (is_asked_for("forbidden"))
+        mode = FORBIDDEN;
+    else if (processors <= CPUS_MAX && !is_asked_for("threads") && open_processors(processors))
+        mode = PER_CPU;
+    else
+        mode = open_pair(&thread_pair, -1) ? PER_THREAD : FORBIDDEN;
+    thread_generation = generation;
+    has_ring_clock = mode != FORBIDDEN && is_single_threaded() && !is_asked_for("clock");
+    if (!has_ring_clock)
+        start_counter();
+    static const char *const words[] = {"", "a pair of rings per processor", "a pair of rings per thread",
+                                        "no perf events: the clock and our own hooks only"};
+    pmt_say(PMT_VERBOSE_DECISIONS, "RSS gate: %s", words[mode]);
+}
+
+/* ---- asking */
+
+static inline uint64_t heads_of(const struct pair *pair)
+{
+    return pair->faults->data_head + pair->clock->data_head;
+}
+
+static PMT_SLOW void open_for_thread(void)
+{
+    thread_generation = generation;
+    thread_pair = (struct pair){NULL, NULL};
+    if (!open_pair(&thread_pair, -1)) {
+        has_ring_clock = false;
+        start_counter();
+    }
+    pmt_gate_dirty = 1;
+}
+
+static bool has_thread_moved(void)
+{
+    if (PMT_UNLIKELY(thread_generation != generation))
+        open_for_thread();
+    uint64_t heads = thread_pair.clock ? heads_of(&thread_pair) : 0;
+    bool has_moved = heads != thread_heads_seen;
+    thread_heads_seen = heads;
+    return has_moved;
+}
+
+static bool is_clock_due(void)
+{
+    uint64_t now = __rdtsc();
+    if (now < clock_due)
+        return false;
+    clock_due = now + clock_ticks;
+    return true;
+}
+
+/* Whether RSS may have moved since the last call that said so. The caller reads it then. */
+bool pmt_gate_has_moved(void)
+{
+    bool has_moved = __atomic_load_n(&pmt_gate_dirty, __ATOMIC_RELAXED);
+    if (PMT_UNLIKELY(mode == UNOPENED)) {
+        open_gate();
+        has_moved = true;
+    }
+    uint64_t heads = 0;
+    for (int i = 0; i < pair_count; i++)
+        heads += heads_of(&pairs[i]);
+    has_moved |= heads != heads_seen;
+    heads_seen = heads;
+    if (mode == PER_THREAD)
+        has_moved |= has_thread_moved();
+    if (!has_ring_clock)
+        has_moved |= is_clock_due();
+    if (has_moved)
+        __atomic_store_n(&pmt_gate_dirty, 0, __ATOMIC_RELAXED);
+    return has_moved;
+}
+
+/* The caller's thread ends. */
+void pmt_gate_thread_ends(void)
+{
+    if (thread_generation != generation)
+        return;
+    close_pair(&thread_pair);
+    thread_generation = 0;
+}
+
+/* At the end of Python's events the rings of the processors go, so that page faults cost nothing any more. */
+void pmt_gate_stop(void)
+{
+    while (pair_count > 0)
+        close_pair(&pairs[--pair_count]);
+    generation++;
+    mode = UNOPENED;
+}
+
+/* In a child of fork the rings are not mapped: they must not be looked at. */
+void pmt_gate_after_fork(void)
+{
+    pair_count = 0;
+    generation++;
+    mode = UNOPENED;
+}
