@@ -258,6 +258,7 @@ static void put_c_name(struct pmt_text *text, const void *name)
 static struct {
     char file[4096], function[1024];
     size_t file_size, function_size;
+    int line;
 } saved;
 
 static size_t save_name(char *buffer, size_t size, void (*put)(struct pmt_text *, const void *), const void *place)
@@ -277,6 +278,7 @@ void pmt_log_let_go(void)
         return;
     saved.file_size = save_name(saved.file, sizeof saved.file, namer->put_file, place);
     saved.function_size = save_name(saved.function, sizeof saved.function, namer->put_function, place);
+    saved.line = namer->line(place, previous.event.position);
     previous.event.place = NULL;
     pmt_lock_drop(&pmt_log_lock);
     namer->release(place);
@@ -303,7 +305,7 @@ static void put_row(struct pmt_text *text, const char *label, const struct slot 
     put_left(text, what_names[event->what], 8 + 1);
     put_name(text, event->place ? namer->put_file : put_saved_file, event->place, 79);
     pmt_text_string(text, " #");
-    pmt_text_signed_right(text, namer->line(event->place, event->position), 4);
+    pmt_text_signed_right(text, event->place ? namer->line(event->place, event->position) : saved.line, 4);
     pmt_text_string(text, " ");
     if (event->c_name)
         put_name(text, put_c_name, event->c_name, 32);

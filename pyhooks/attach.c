@@ -25,7 +25,7 @@
 bool pmt_python_is_found, pmt_python_is_starting;
 
 static struct pmt_elf python; /* the object that holds CPython */
-static PyObject *(*initialise_posix)(void);
+static PyObject *(*initialise_posix)(void), *(*initialise_io)(void);
 static char version[32]; /* "3.11.7", empty until an interpreter starts */
 static bool is_refused;  /* this CPython is none that pmt can attach to */
 static bool is_prepared;
@@ -115,8 +115,7 @@ static void begin_running(void)
     if (!pmt_frames_start() || !register_end())
         pmt_say(PMT_VERBOSE_PROBLEMS, "atexit cannot be used: figures at exit are those after Python's end");
     pmt_log_start(&pmt_frames_namer);
-    pmt_domains_wrap();
-    if (!pmt_domains_are_aligned())
+    if (pmt_heap == PMT_HEAP_EXACT && !pmt_domains_are_aligned())
         pmt_say(PMT_VERBOSE_PROBLEMS,
                 "this Python's allocator aligns to 8 bytes: its small blocks are not all counted");
     pmt_module_ready();
@@ -227,42 +226,104 @@ void pmt_python_memory_mapped(void)
     wrap_at_next_call();
 }
 
-/* In place of PyInit_posix: the interpreter is being started. Sub-interpreters come here too, while the first one runs.
- */
-static PyObject *begin_interpreter(void)
+/* An interpreter is being started, and has its builtins by now. The caller holds its GIL. */
+static void see_interpreter(void)
 {
-    PyObject *module = initialise_posix();
-    prepare();
-    pmt_python_is_starting = false;
-    if (pmt_state != PMT_ON || is_refused)
-        return module;
-    pmt_domains_wrap();
-    if (!pmt_module_install())
+    PyObject *builtins = py.PyEval_GetBuiltins();
+    if (!builtins || py.PyDict_GetItemString(builtins, "MEMLOGS"))
+        return;
+    if (!pmt_module_install(builtins))
         pmt_say(PMT_VERBOSE_PROBLEMS, "the builtins of pmt could not be added to an interpreter");
+}
+
+/* The first interpreter starts, or another one after it ended. */
+static void see_main_interpreter(void)
+{
     PyThreadState *current = stage == NONE || stage == ENDED ? pmt_pyver_current_thread() : NULL;
     if (!current)
-        return module;
+        return;
     stage = STARTING;
     pmt_pyver_start(pmt_pyver_minor(version), current);
     pmt_events_start();
     pmt_say(PMT_VERBOSE_DECISIONS, "CPython %s in %s", version, python.path[0] ? python.path : "the executable");
+}
+
+static int execute_posix(PyObject *module)
+{
+    (void)module;
+    see_interpreter();
+    return 0;
+}
+
+/* A module of two-phase initialisation (PEP 489) is executed in every interpreter, though its init function is called
+ * in the first one only: so one more function is executed with it. */
+static void add_execution(PyModuleDef *definition)
+{
+    size_t count = 0;
+    while (definition->m_slots && definition->m_slots[count].slot)
+        count++;
+    PyModuleDef_Slot *slots = pmt_sys_pages((count + 2) * sizeof *slots);
+    if (!slots)
+        return;
+    if (count)
+        memcpy(slots, definition->m_slots, count * sizeof *slots);
+    slots[count] = (PyModuleDef_Slot){Py_mod_exec, (void *)execute_posix};
+    definition->m_slots = slots;
+}
+
+/* In place of PyInit_posix. */
+static PyObject *begin_interpreter(void)
+{
+    static bool is_extended;
+    PyObject *module = initialise_posix();
+    prepare();
+    pmt_python_is_starting = false;
+    if (pmt_state != PMT_ON || is_refused || !module)
+        return module;
+    if (pmt_heap == PMT_HEAP_EXACT)
+        pmt_domains_wrap();
+    if (Py_TYPE(module) == py.PyModuleDef_Type && !is_extended) {
+        is_extended = true;
+        add_execution((PyModuleDef *)module);
+    }
+    see_interpreter();
+    see_main_interpreter();
     return module;
 }
 
-/* Makes the table's entry of "posix" ours. An entry that is not relocated yet, in the middle of a dlopen, would be
- * overwritten by the loader. */
-static enum pmt_found take_entry(struct _inittab *entry)
+/* In place of PyInit__io: up to 3.8 it, but not PyInit_posix, is called again for every further interpreter. */
+static PyObject *begin_io(void)
 {
-    for (; entry->name; entry++) {
-        if (strcmp(entry->name, "posix") != 0)
-            continue;
-        if ((uintptr_t)entry->initfunc < python.low || (uintptr_t)entry->initfunc >= python.high)
-            return PMT_FOUND_UNREADY;
-        initialise_posix = entry->initfunc;
-        entry->initfunc = begin_interpreter;
-        return PMT_FOUND;
-    }
-    return PMT_FOUND_NONE;
+    PyObject *module = initialise_io();
+    if (pmt_state == PMT_ON && is_prepared && !is_refused && stage != NONE)
+        see_interpreter();
+    return module;
+}
+
+/* Makes an entry of the table ours. One that is not relocated yet, in the middle of a dlopen, would be overwritten by
+ * the loader. */
+static enum pmt_found take_entry(struct _inittab *entry, const char *name, PyObject *(**original)(void),
+                                 PyObject *(*ours)(void))
+{
+    while (entry->name && strcmp(entry->name, name) != 0)
+        entry++;
+    if (!entry->name)
+        return PMT_FOUND_NONE;
+    if ((uintptr_t)entry->initfunc < python.low || (uintptr_t)entry->initfunc >= python.high)
+        return PMT_FOUND_UNREADY;
+    *original = entry->initfunc;
+    entry->initfunc = ours;
+    return PMT_FOUND;
+}
+
+static enum pmt_found take_entries(struct _inittab *entries)
+{
+    if (!entries || !entries->name)
+        return PMT_FOUND_UNREADY;
+    enum pmt_found found = take_entry(entries, "posix", &initialise_posix, begin_interpreter);
+    if (found == PMT_FOUND)
+        take_entry(entries, "_io", &initialise_io, begin_io);
+    return found;
 }
 
 /* Looks for CPython among the loaded objects. Any thread, no GIL. */
@@ -275,7 +336,7 @@ enum pmt_found pmt_python_look(void)
     struct _inittab **entries = pmt_elf_symbol(&python, "PyImport_Inittab");
     if (!entries)
         return PMT_FOUND_NONE;
-    enum pmt_found found = *entries && (*entries)->name ? take_entry(*entries) : PMT_FOUND_UNREADY;
+    enum pmt_found found = take_entries(*entries);
     pmt_python_is_found = pmt_python_is_starting = found == PMT_FOUND;
     finder_thread = pmt_thread_id();
     return found;

@@ -148,22 +148,25 @@ void pmt_domains_wrap(void)
     }
 }
 
-/* Later, with the GIL: true if another tool has removed a wrapper, which is put back. One that was put above ours
- * stays. */
-bool pmt_domains_were_removed(void)
+/* Later, with the GIL: puts back what another tool has removed, and says so once, since the blocks in between are not
+ * known. A wrapper that was put above ours stays. */
+void pmt_domains_check(void)
 {
+    static bool is_said;
     PyMemAllocatorEx top;
-    bool were_removed = false;
     if (!set_allocator || pmt_inside)
-        return false;
+        return;
     for (int domain = 0; domain < DOMAINS; domain++) {
         get_allocator((PyMemAllocatorDomain)domain, &top);
         if (is_ours(domain, &top) || is_reached(&top))
             continue;
         install(domain, &top);
-        were_removed = true;
+        if (!is_said)
+            pmt_say(PMT_VERBOSE_PROBLEMS,
+                    "another tool removed pmt from Python's allocators: blocks made meanwhile are "
+                    "not counted");
+        is_said = true;
     }
-    return were_removed;
 }
 
 /* Whether the table of blocks can hold all of this CPython's: pymalloc gave addresses aligned to 8 bytes before 3.7.4.

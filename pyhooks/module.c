@@ -30,13 +30,22 @@ static struct home *find_home(void)
     return NULL;
 }
 
-/* An empty home for the interpreter that starts now; one that had this address before is gone. */
+static bool is_alive(const PyInterpreterState *interpreter)
+{
+    PyInterpreterState *other = py.PyInterpreterState_Head();
+    while (other && other != interpreter)
+        other = py.PyInterpreterState_Next(other);
+    return other != NULL;
+}
+
+/* An empty home for the interpreter that starts now: that of one that had this address before, of one that is gone, or
+ * an unused one. NULL if there are none. */
 static struct home *new_home(void)
 {
     struct home *home = find_home();
     bool is_locked = pmt_lock_take(&pmt_points_lock);
     for (size_t i = 0; !home && i < sizeof homes / sizeof *homes; i++)
-        if (!homes[i].interpreter)
+        if (!homes[i].interpreter || !is_alive(homes[i].interpreter))
             home = &homes[i];
     if (home)
         *home = (struct home){.interpreter = pmt_pyver_interpreter()};
@@ -117,6 +126,7 @@ static bool add_point(PyObject *string, int64_t memory)
 static PyObject *mempoint(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
     static char id_name[] = "ID", *names[] = {id_name, NULL};
+    pmt_domains_check();
     int64_t memory = pmt_points_figure();
     PyObject *id = py._Py_NoneStruct;
     (void)self;
@@ -395,10 +405,9 @@ static bool set_function(PyObject *dictionary, PyMethodDef *method)
 }
 
 /* Adds the builtins to the interpreter that is being started. */
-bool pmt_module_install(void)
+bool pmt_module_install(PyObject *builtins)
 {
-    PyObject *builtins = py.PyEval_GetBuiltins();
-    struct home *home = builtins ? new_home() : NULL;
+    struct home *home = new_home();
     if (!home)
         return false;
     home->list_type = new_list_type();
@@ -437,6 +446,7 @@ static PyObject *module_rss_peak(PyObject *self, PyObject *unused)
 
 static PyObject *module_live(PyObject *self, PyObject *unused)
 {
+    pmt_domains_check();
     struct pmt_net python = pmt_count_total(PMT_OWNER_PYTHON), native = pmt_count_total(PMT_OWNER_NATIVE);
     int64_t figures[4] = {python.bytes, native.bytes, python.bytes + native.bytes, python.blocks + native.blocks};
     PyObject *type = prelude_name("Live"), *numbers[4] = {NULL}, *result = NULL;

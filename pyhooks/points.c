@@ -207,6 +207,7 @@ void pmt_points_rename_first(const char *id)
     if (!pmt_lock_take(&pmt_points_lock))
         return;
     if (point_count > 0) {
+        find_name(points[0].id, points[0].id_size, hash_text(points[0].id, points[0].id_size))->uses = 0;
         points[0].id = (char *)(uintptr_t)id;
         points[0].id_size = (uint32_t)strlen(id);
         struct name *name = name_entry(id, strlen(id));

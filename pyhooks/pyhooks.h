@@ -51,7 +51,7 @@ bool pmt_pyver_has_atexit_of_interpreter(void);
 /* domains.c */
 void pmt_domains_start(const struct pmt_elf *python);
 void pmt_domains_wrap(void);
-bool pmt_domains_were_removed(void);
+void pmt_domains_check(void);
 bool pmt_domains_are_aligned(void);
 
 /* points.c */
@@ -62,7 +62,7 @@ void pmt_points_rename_first(const char *id);
 int64_t pmt_points_figure(void);
 
 /* module.c */
-bool pmt_module_install(void);
+bool pmt_module_install(PyObject *builtins);
 void pmt_module_ready(void);
 PyObject *pmt_module_initialise(void);
 PyObject *pmt_module_initialise_perftester(void);

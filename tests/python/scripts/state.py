@@ -1,5 +1,5 @@
 """Prints what a program can see of its interpreter, for comparison with and without libpmt.so. Left out is what pmt is
-documented to add: its variables, its builtins, and a finder that is the last of sys.meta_path.
+documented to add: its variables and its builtins.
 """
 import sys
 
@@ -22,8 +22,7 @@ def depth():
 print("modules", modules)
 print("recursion", depth())
 print("profile", sys.getprofile(), sys.gettrace(), getattr(threading, "_profile_hook", None))
-finders = sys.meta_path[:-1] if type(sys.meta_path[-1]).__module__ == "pmt" else sys.meta_path
-print("path", sys.path, finders, sys.path_hooks)
+print("path", sys.path, sys.meta_path, sys.path_hooks)
 print("argv", sys.argv, sys.flags, sys.getrecursionlimit(), sys.getswitchinterval())
 documented = {"MEMPOINT", "MEMLOGS", "MEMPRINT", "MEMTRACE", "profile"}
 print("builtins", sorted(set(vars(sys.modules["builtins"])) - documented))
