@@ -223,6 +223,15 @@ bool pmt_elf_find_next(const char *symbol, struct pmt_elf *object);
 void *pmt_elf_symbol(const struct pmt_elf *object, const char *name);
 uint64_t pmt_elf_load_count(void);
 
+/* ---- logfile.c: the file of the event log. Protected by pmt_log_lock. */
+int pmt_logfile_create(void);
+void pmt_logfile_begin(struct pmt_text *text, int64_t size_limit);
+int pmt_logfile_end(struct pmt_text *text);
+void pmt_logfile_remove(void);
+void pmt_logfile_forget(void);
+const char *pmt_logfile_path(void);
+int64_t pmt_logfile_size(void);
+
 /* ---- log.c: the event log. Protected by pmt_log_lock. */
 enum pmt_what {
     PMT_CALL,

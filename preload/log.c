@@ -19,8 +19,6 @@
 
 #define NAME_SIZE 1024  /* C function names longer than this are cut in a PREV row */
 #define END_RESERVE 512 /* room kept under PMT_LOG_MAX for the closing messages */
-#define STEM_SIZE 64    /* "/YYMMDD_HHMMSS_PID-9999.log" and more */
-#define COLLISIONS_MAX 9999
 
 static const char *const what_names[] = {
     [PMT_CALL] = "CALL",         [PMT_RETURN] = "RETURN", [PMT_C_CALL] = "C_CALL", [PMT_C_RETURN] = "C_RETURN",
@@ -49,9 +47,6 @@ static bool is_stopped;                          /* RSS cannot be read: no event
 static bool is_quick; /* an event at which RSS did not move is only kept: no lock, no clock, no system call */
 
 static struct {
-    struct pmt_kept kept;
-    char path[PMT_PATH_SIZE];
-    int64_t size;            /* bytes of whole rows */
     uint64_t rows;           /* rows written */
     uint64_t left_out, lost; /* rows not written: over PMT_LOG_MAX, after a write error */
     uint64_t reported;       /* of both, those that a MSG row tells of */
@@ -59,83 +54,7 @@ static struct {
     bool is_open, is_full;
 } file;
 
-/* ---- the file */
-
-static char row_buffer[16384];
-static int64_t row_start; /* where in the file the buffer's first byte goes */
-static int64_t row_limit; /* size that the file may not pass */
-static int row_error;
-
-/* All of `bytes` at `at`, or -errno. A write over RLIMIT_FSIZE would raise SIGXFSZ, so it is not tried. */
-static int write_at(const char *bytes, size_t size, int64_t at)
-{
-    struct rlimit limit;
-    if (pmt_sys_getrlimit(RLIMIT_FSIZE, &limit) == 0 && (uint64_t)at + size > limit.rlim_cur)
-        return -EFBIG;
-    while (size > 0) {
-        long wrote = pmt_sys_pwrite(file.kept.fd, bytes, size, at);
-        if (wrote == -EINTR)
-            continue;
-        if (wrote <= 0)
-            return wrote < 0 ? (int)wrote : -EIO;
-        bytes += wrote;
-        at += wrote;
-        size -= (size_t)wrote;
-    }
-    return 0;
-}
-
-/* The program may have closed our descriptor, or put a file of its own under its number. */
-static int ensure_ours(void)
-{
-    if (pmt_keep_is_ours(&file.kept))
-        return 0;
-    struct pmt_kept again = PMT_KEPT_NONE;
-    int error = pmt_keep_open(&again, file.path, O_RDWR | O_NOFOLLOW);
-    if (error < 0)
-        return error;
-    again.uses = file.kept.uses;
-    if (again.device != file.kept.device || again.inode != file.kept.inode) {
-        pmt_keep_close(&again);
-        return -EBADF;
-    }
-    file.kept = again;
-    return 0;
-}
-
-static bool flush_rows(struct pmt_text *text)
-{
-    size_t size = (size_t)(text->at - text->start);
-    if (row_error == 0 && row_start + (int64_t)size > row_limit)
-        row_error = -EOVERFLOW;
-    if (row_error == 0)
-        row_error = write_at(text->start, size, row_start);
-    row_start += (int64_t)size;
-    text->at = text->start;
-    return row_error == 0;
-}
-
-/* Ends what begin_rows() began. Either all of it is in the file, or none. */
-static int end_rows(struct pmt_text *text)
-{
-    if (!text->is_cut)
-        flush_rows(text);
-    if (row_error == 0)
-        file.size = row_start;
-    else if (row_start > file.size && pmt_keep_is_ours(&file.kept))
-        pmt_sys(SYS_ftruncate, file.kept.fd, file.size, 0, 0, 0, 0);
-    pmt_keep_done(&file.kept);
-    return row_error;
-}
-
-static void begin_rows(struct pmt_text *text, int64_t size_limit)
-{
-    pmt_text_init(text, row_buffer, sizeof row_buffer);
-    text->flush = flush_rows;
-    row_start = file.size;
-    row_limit = size_limit;
-    row_error = ensure_ours();
-}
+/* ---- rows */
 
 static void put_left(struct pmt_text *text, const char *string, size_t width)
 {
@@ -156,65 +75,24 @@ static void put_header(struct pmt_text *text)
     pmt_text_string(text, "         RSS         dRSS\n");
 }
 
-/* mkdir -p. An error shows when the file is opened. */
-static void make_directories(char *path)
-{
-    for (char *at = path + 1;; at++) {
-        if (*at != '/' && *at != '\0')
-            continue;
-        char end = *at;
-        *at = '\0';
-        pmt_sys(SYS_mkdirat, AT_FDCWD, (long)path, 0777, 0, 0, 0);
-        *at = end;
-        if (end == '\0')
-            return;
-    }
-}
-
-/* The first free name of YYMMDD_HHMMSS_PID[-N].log. */
-static int create_file(void)
-{
-    char stamp[14];
-    int error = -EEXIST;
-    pmt_utc_stamp(stamp, pmt_start_unix);
-    make_directories(pmt_directory);
-    for (int collision = 0; error == -EEXIST && collision <= COLLISIONS_MAX; collision++) {
-        struct pmt_text path;
-        pmt_text_init(&path, file.path, sizeof file.path);
-        pmt_text_format(&path, "%s/%s_%d", pmt_directory, stamp, pmt_pid);
-        if (collision)
-            pmt_text_format(&path, "-%d", collision);
-        pmt_text_string(&path, ".log");
-        if (path.is_cut)
-            return -ENAMETOOLONG;
-        pmt_text_end(&path);
-        error = pmt_keep_open(&file.kept, file.path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW);
-    }
-    return error;
-}
-
 static void open_file(void)
 {
     struct pmt_text text;
     file.is_open = true;
-    file.error = create_file();
+    file.error = pmt_logfile_create();
     if (file.error == 0) {
-        begin_rows(&text, pmt_config.log_max);
+        pmt_logfile_begin(&text, pmt_config.log_max);
         put_header(&text);
-        file.error = end_rows(&text);
-        if (file.error < 0) {
-            pmt_keep_close(&file.kept);
-            pmt_sys(SYS_unlinkat, AT_FDCWD, (long)file.path, 0, 0, 0, 0);
-        }
+        file.error = pmt_logfile_end(&text);
+        if (file.error < 0)
+            pmt_logfile_remove();
     }
     if (file.error < 0)
         pmt_say(PMT_VERBOSE_PROBLEMS, "cannot write the event log: %s, in %s; events are not logged",
                 pmt_error_name(file.error), pmt_directory);
     else
-        pmt_say(PMT_VERBOSE_DECISIONS, "event log %s", file.path);
+        pmt_say(PMT_VERBOSE_DECISIONS, "event log %s", pmt_logfile_path());
 }
-
-/* ---- rows */
 
 static void put_number_column(struct pmt_text *text, const char *label, uint64_t number, uint64_t since_logged)
 {
@@ -347,10 +225,10 @@ static int write_message(uint64_t number, const char *words, const char *reason)
 {
     struct pmt_text text;
     uint64_t last = count ? count - 1 : 0;
-    begin_rows(&text, pmt_config.log_max);
+    pmt_logfile_begin(&text, pmt_config.log_max);
     put_message_head(&text, last, last - last_logged, pmt_sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
     pmt_text_format(&text, "%lu %s%s\n", number, words, reason);
-    return end_rows(&text);
+    return pmt_logfile_end(&text);
 }
 
 /* Marks wait here, text behind each, until a row is written: setting one must not cost a system call. */
@@ -386,7 +264,8 @@ static PMT_SLOW void report_failure(int error)
         return;
     }
     file.error = error;
-    pmt_say(PMT_VERBOSE_PROBLEMS, "cannot write %s: %s; rows are lost from here", file.path, pmt_error_name(error));
+    pmt_say(PMT_VERBOSE_PROBLEMS, "cannot write %s: %s; rows are lost from here", pmt_logfile_path(),
+            pmt_error_name(error));
 }
 
 /* When the previous event was. An event at which nothing moved takes no time stamp, which would cost more than the rest
@@ -414,7 +293,7 @@ static void write_rows(struct slot *slot, bool has_previous)
         return;
     }
     int64_t cpu_ns = pmt_sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-    begin_rows(&text, pmt_config.log_max - END_RESERVE);
+    pmt_logfile_begin(&text, pmt_config.log_max - END_RESERVE);
     put_marks(&text, slot->monotonic_ns, cpu_ns);
     if (has_previous) {
         previous.event.c_name = previous.event.c_name ? previous_name : NULL;
@@ -423,7 +302,7 @@ static void write_rows(struct slot *slot, bool has_previous)
     put_row(&text, "NEXT: ", slot, cpu_ns);
     stamp_monotonic_ns = slot->monotonic_ns;
     stamp_cpu_ns = cpu_ns;
-    int error = end_rows(&text);
+    int error = pmt_logfile_end(&text);
     if (error == 0) {
         file.rows += rows;
         return;
@@ -548,9 +427,9 @@ static void flush_marks(void)
     struct pmt_text text;
     if (!file.is_open || file.error < 0 || file.is_full || marks_size == 0)
         return;
-    begin_rows(&text, pmt_config.log_max - END_RESERVE);
+    pmt_logfile_begin(&text, pmt_config.log_max - END_RESERVE);
     put_marks(&text, pmt_sys_clock_ns(CLOCK_MONOTONIC), pmt_sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
-    int error = end_rows(&text);
+    int error = pmt_logfile_end(&text);
     if (error < 0)
         report_failure(error);
 }
@@ -581,7 +460,7 @@ void pmt_log_finish(void)
         return;
     flush_marks();
     uint64_t missing = file.left_out + file.lost;
-    if (file.size > 0 && missing > file.reported) {
+    if (pmt_logfile_size() > 0 && missing > file.reported) {
         int error = file.left_out ? write_message(file.left_out, "rows were left out", "") : 0;
         if (file.lost && error == 0)
             error = write_message(file.lost, "rows were lost: ", pmt_error_name(file.error));
@@ -596,9 +475,8 @@ void pmt_log_finish(void)
 void pmt_log_after_fork(void)
 {
     pmt_lock_reset(&pmt_log_lock);
-    pmt_keep_close(&file.kept);
+    pmt_logfile_forget();
     memset(&file, 0, sizeof file);
-    file.kept.fd = -1;
     count = last_logged = 0;
     last_rss = last_logged_rss = 0;
     stamp_monotonic_ns = stamp_cpu_ns = sampled_ns = 0;
@@ -612,7 +490,7 @@ const char *pmt_log_file(uint64_t *rows, uint64_t *lost)
 {
     *rows = file.rows;
     *lost = file.lost + file.left_out;
-    return file.is_open && file.size > 0 ? file.path : NULL;
+    return file.is_open && pmt_logfile_size() > 0 ? pmt_logfile_path() : NULL;
 }
 
 /* Whether logging stopped because RSS cannot be read. */
