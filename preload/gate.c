@@ -100,13 +100,24 @@ static int count_processors(void)
     return last + 1;
 }
 
-/* Threads that exist already have no part in events opened now. */
-static bool is_single_threaded(void)
+/* What /proc/self/status says of this process. */
+struct status {
+    bool is_single_threaded; /* threads that exist already have no part in events opened now */
+    bool is_filtered;        /* by seccomp: a system call that is not foreseen may end the process */
+};
+
+static bool has_line(const char *text, const char *line)
 {
-    char text[2048];
-    int size = pmt_read_file("/proc/self/status", text, sizeof text);
-    const char *line = size > 0 ? strstr(text, "\nThreads:") : NULL;
-    return line && strncmp(line, "\nThreads:\t1\n", 12) == 0;
+    const char *at = strstr(text, line);
+    return at && at[strlen(line)] == '\n';
+}
+
+static struct status read_status(void)
+{
+    char text[4096];
+    if (pmt_read_file("/proc/self/status", text, sizeof text) <= 0)
+        return (struct status){false, true};
+    return (struct status){has_line(text, "\nThreads:\t1"), !has_line(text, "\nSeccomp:\t0")};
 }
 
 /* Ticks of the time stamp counter in a millisecond, measured against the clock over a short spin, once. */
@@ -146,14 +157,15 @@ static bool open_processors(int count)
 static PMT_SLOW void open_gate(void)
 {
     int processors = count_processors();
-    if (is_asked_for("forbidden"))
+    struct status status = read_status();
+    if (status.is_filtered || is_asked_for("forbidden"))
         mode = FORBIDDEN;
     else if (processors <= CPUS_MAX && !is_asked_for("threads") && open_processors(processors))
         mode = PER_CPU;
     else
         mode = open_pair(&thread_pair, -1) ? PER_THREAD : FORBIDDEN;
     thread_generation = generation;
-    has_ring_clock = mode != FORBIDDEN && is_single_threaded() && !is_asked_for("clock");
+    has_ring_clock = mode != FORBIDDEN && status.is_single_threaded && !is_asked_for("clock");
     if (!has_ring_clock)
         start_counter();
     static const char *const words[] = {"", "a pair of rings per processor", "a pair of rings per thread",

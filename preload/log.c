@@ -152,14 +152,18 @@ static size_t save_name(char *buffer, size_t size, void (*put)(struct pmt_text *
 void pmt_log_let_go(void)
 {
     void *place = previous.event.place;
-    if (!place || !pmt_lock_take(&pmt_log_lock))
+    if (!pmt_lock_take(&pmt_log_lock))
         return;
-    saved.file_size = save_name(saved.file, sizeof saved.file, namer->put_file, place);
-    saved.function_size = save_name(saved.function, sizeof saved.function, namer->put_function, place);
-    saved.line = namer->line(place, previous.event.position);
-    previous.event.place = NULL;
+    if (place) {
+        saved.file_size = save_name(saved.file, sizeof saved.file, namer->put_file, place);
+        saved.function_size = save_name(saved.function, sizeof saved.function, namer->put_function, place);
+        saved.line = namer->line(place, previous.event.position);
+        previous.event.place = NULL;
+    }
+    pmt_gate_stop();
     pmt_lock_drop(&pmt_log_lock);
-    namer->release(place);
+    if (place)
+        namer->release(place);
 }
 
 static void put_saved_file(struct pmt_text *text, const void *unused)
