@@ -26,10 +26,10 @@ bool pmt_python_is_found, pmt_python_is_starting;
 
 static struct pmt_elf python; /* the object that holds CPython */
 static PyObject *(*initialise_posix)(void), *(*initialise_io)(void);
-static char version[32]; /* "3.11.7", empty until an interpreter starts */
-static bool is_refused;  /* this CPython is none that pmt can attach to */
-static bool is_prepared;
-static int finder_thread; /* who found CPython: nobody else knows when its dlopen is over */
+static char version[32];            /* "3.11.7", empty until an interpreter starts */
+static bool is_refused;             /* this CPython is none that pmt can attach to */
+static bool is_prepared, has_swaps; /* has_swaps: of the raw allocator, while it starts: 3.7 on */
+static int finder_thread;           /* who found CPython: nobody else knows when its dlopen is over */
 
 enum stage { NONE, STARTING, IMPORTING_SITE, RUNNING, ENDED };
 static enum stage stage;
@@ -157,6 +157,7 @@ static bool resolve_python(void)
     const char *full = get_version ? get_version() : "of unknown version";
     size_t size = strcspn(full, " +");
     int minor = pmt_pyver_minor(full);
+    has_swaps = minor >= 7;
     memcpy(version, full, size < sizeof version ? size : sizeof version - 1);
     if (minor < 0)
         refuse(version, "only CPython 3.6 and later is supported");
@@ -212,7 +213,7 @@ static void wrap_at_next_call(void)
 {
     if (!pmt_python_is_starting)
         return;
-    pmt_domains_wrap();
+    pmt_domains_wrap(!has_swaps);
     pmt_count_when_next_called(wrap_at_next_call);
 }
 
@@ -281,7 +282,7 @@ static PyObject *begin_interpreter(void)
     if (pmt_state != PMT_ON || is_refused || !module)
         return module;
     if (pmt_heap == PMT_HEAP_EXACT)
-        pmt_domains_wrap();
+        pmt_domains_wrap(true);
     if (Py_TYPE(module) == py.PyModuleDef_Type && !is_extended) {
         is_extended = true;
         add_execution((PyModuleDef *)module);

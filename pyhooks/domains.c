@@ -134,16 +134,25 @@ static void install(int domain, const PyMemAllocatorEx *top)
     set_allocator((PyMemAllocatorDomain)domain, &ours);
 }
 
-/* While Python starts: puts a wrapper on top of every domain that has none there. A wrapper further down lets pass what
- * the upper one owns. */
-void pmt_domains_wrap(void)
+/* From 3.7 on CPython puts its default raw allocator back for a moment, many times while it starts, to make what is to
+ * outlive a choice of allocators; it frees such blocks in the same way. They are not of the domain. */
+static bool is_swap(int domain, const PyMemAllocatorEx *top)
+{
+    const PyMemAllocatorEx *first = &layers[domain][0].next;
+    return domain == PYMEM_DOMAIN_RAW && layer_count[domain] > 0 && top->malloc == first->malloc &&
+           top->ctx == first->ctx;
+}
+
+/* While Python starts: puts a wrapper on top of every domain that has none there, in the middle of a swap only if
+ * `also_swaps`. A wrapper further down lets pass what the upper one owns. */
+void pmt_domains_wrap(bool also_swaps)
 {
     PyMemAllocatorEx top;
     if (!set_allocator || pmt_inside)
         return;
     for (int domain = 0; domain < DOMAINS; domain++) {
         get_allocator((PyMemAllocatorDomain)domain, &top);
-        if (!is_ours(domain, &top))
+        if (!is_ours(domain, &top) && (also_swaps || !is_swap(domain, &top)))
             install(domain, &top);
     }
 }
@@ -194,5 +203,5 @@ void pmt_domains_start(const struct pmt_elf *python)
         set_allocator = NULL;
         return;
     }
-    pmt_domains_wrap();
+    pmt_domains_wrap(true);
 }

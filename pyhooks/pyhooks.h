@@ -50,7 +50,7 @@ bool pmt_pyver_has_atexit_of_interpreter(void);
 
 /* domains.c */
 void pmt_domains_start(const struct pmt_elf *python);
-void pmt_domains_wrap(void);
+void pmt_domains_wrap(bool also_swaps);
 void pmt_domains_check(void);
 bool pmt_domains_are_aligned(void);
 

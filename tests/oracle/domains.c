@@ -1,7 +1,8 @@
 /* domains.c: an independent count of what CPython's three allocator domains hold, to judge MEMPOINT by. As plain as can
  * be: one lock, one hash table of live blocks with the sizes that were asked for.
  *
- *   CPython -> libpmt.so -> libdomains.so -> pymalloc      loaded after pmt, so its constructor runs before
+ *   CPython -> libpmt.so -> libdomains.so -> libpmt.so -> pymalloc      loaded before pmt, so its constructor runs after;
+ *                                                                      then pmt wraps once more, above it
  *
  * A block that is made inside another layer's call is that layer's own matter, not counted. */
 #define _GNU_SOURCE

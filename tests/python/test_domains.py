@@ -44,20 +44,18 @@ SEEDS = (1, 2, 3)
 
 @each([Case(python, seed) for python in PYTHONS for seed in SEEDS])
 def oracle(case):
-    """At 100 moments of a random program the figure is the oracle's. While CPython starts it puts all wrappers aside for
-    moments; of the blocks it makes then, pmt learns by malloc, and the oracle does not. They stay: the difference is that
-    of the first moment, always, and small."""
+    """At 100 moments of a random program the figure is the oracle's, to the byte."""
     check(os.path.exists(ORACLE), "no library %s: build first" % ORACLE)
-    result = program(case.python, "random_program", str(case.what), ORACLE, preload=[LIB, ORACLE])
+    result = program(case.python, "random_program", str(case.what), ORACLE, preload=[ORACLE, LIB])
     equal(result.pmt_lines, [], "what pmt says")
     moments = [tuple(map(int, line.split())) for line in result.out.splitlines()]
     equal(len(moments), 100, "number of moments")
     check(len({theirs for theirs, _ in moments}) > 90, "the program does not move its memory")
     differences = [ours - theirs for theirs, ours in moments]
-    print("  %-14s %d to %d bytes live, born before the oracle looked: %d" % (
-        case.python, min(moments)[0], max(moments)[0], differences[0]))
-    equal(collections.Counter(differences), {differences[0]: 100}, "pmt's figure less the oracle's")
-    check(0 <= differences[0] <= 8192, "%d bytes from the start of CPython" % differences[0])
+    print("  %-14s %d to %d bytes live" % (case.python, min(moments)[0], max(moments)[0]))
+    # 3.6 sets its allocators anew after it has made a few blocks, and the oracle notices a little later than pmt
+    late = differences[0] if case.python.version < (3, 7) and 0 <= differences[0] <= 1024 else 0
+    equal(collections.Counter(differences), {late: 100}, "pmt's figure less the oracle's")
 
 
 # ---- sizes
