@@ -143,17 +143,20 @@ static bool is_swap(int domain, const PyMemAllocatorEx *top)
            top->ctx == first->ctx;
 }
 
-/* While Python starts: puts a wrapper on top of every domain that has none there, in the middle of a swap only if
- * `also_swaps`. A wrapper further down lets pass what the upper one owns. */
+/* While Python starts: puts a wrapper on top of every domain that has none there; on the raw one in the middle of a swap
+ * only if `also_swaps`. A choice of allocators replaces the others too, which come first here, a swap does not. A wrapper
+ * further down lets pass what the upper one owns. */
 void pmt_domains_wrap(bool also_swaps)
 {
     PyMemAllocatorEx top;
     if (!set_allocator || pmt_inside)
         return;
-    for (int domain = 0; domain < DOMAINS; domain++) {
+    for (int domain = DOMAINS; domain-- > 0;) {
         get_allocator((PyMemAllocatorDomain)domain, &top);
-        if (!is_ours(domain, &top) && (also_swaps || !is_swap(domain, &top)))
-            install(domain, &top);
+        if (is_ours(domain, &top) || (!also_swaps && is_swap(domain, &top)))
+            continue;
+        install(domain, &top);
+        also_swaps = true;
     }
 }
 
