@@ -121,7 +121,7 @@ static inline int pmt_thread_id(void)
 struct pmt_kept {
     int fd; /* -1: none, or not now */
     unsigned uses;
-    bool is_hidden; /* above the soft limit: out of the application's reach */
+    bool is_lasting; /* stays open between uses: out of the application's reach, or with too few to do without */
     dev_t device;
     ino_t inode;
 };
@@ -129,9 +129,10 @@ struct pmt_kept {
     {                                                                                                                  \
         .fd = -1                                                                                                       \
     }
-int pmt_keep_up(int fd, bool *is_hidden);
+int pmt_keep_up(int fd, bool *is_lasting);
 int pmt_keep_open(struct pmt_kept *kept, const char *path, int flags);
 bool pmt_keep_is_ours(const struct pmt_kept *kept);
+void pmt_keep_pin(struct pmt_kept *kept);
 void pmt_keep_done(struct pmt_kept *kept);
 void pmt_keep_close(struct pmt_kept *kept);
 int pmt_read_file(const char *path, char *buffer, size_t size);
@@ -158,6 +159,7 @@ int64_t pmt_rss_read(void);
 int64_t pmt_rss_peak(void);
 void pmt_rss_start(const char *proc_root, const char *replay_path);
 void pmt_rss_forget(void);
+void pmt_rss_pin(void);
 extern int64_t pmt_page_size;
 
 /* ---- count.c: net bytes and blocks, per thread, no lock, no shared line. A block belongs to the outermost layer that
@@ -231,6 +233,7 @@ void pmt_logfile_remove(void);
 void pmt_logfile_forget(void);
 const char *pmt_logfile_path(void);
 int64_t pmt_logfile_size(void);
+void pmt_logfile_pin(void);
 
 /* ---- log.c: the event log. Protected by pmt_log_lock. */
 enum pmt_what {
@@ -264,6 +267,7 @@ void pmt_log_event(enum pmt_what what, int thread, void *place, int64_t position
 void pmt_log_message(const char *text);
 void pmt_log_mark(const char *label, const char *text, size_t size, int64_t memory);
 void pmt_log_let_go(void);
+void pmt_log_pin(void);
 void pmt_log_finish(void);
 void pmt_log_after_fork(void);
 bool pmt_log_is_dead(void);

@@ -16,6 +16,7 @@
 #define HIGHEST_BELOW 4096
 #define TRIES 64
 #define USES_MIN 1000
+#define FEW 1024
 
 /* The same open file under the highest free number below `top`, or -errno. */
 static int move_below(int fd, int top)
@@ -29,7 +30,7 @@ static int move_below(int fd, int top)
 /* Moves an open file to a number that the application is not given: above its soft limit, which is raised for that
  * moment (the hard one too, if that is as low and we may); else as high as there is one. The new number, or -EMFILE if
  * there is none; `fd` is closed. */
-int pmt_keep_up(int fd, bool *is_hidden)
+int pmt_keep_up(int fd, bool *is_lasting)
 {
     struct rlimit limit;
     int high = -EMFILE;
@@ -42,9 +43,11 @@ int pmt_keep_up(int fd, bool *is_hidden)
             pmt_sys(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&limit, 0, 0, 0);
         }
     }
-    *is_hidden = high >= 0;
-    if (high < 0)
+    *is_lasting = high >= 0;
+    if (high < 0) {
         high = move_below(fd, is_known && limit.rlim_cur < HIGHEST_BELOW ? (int)limit.rlim_cur : HIGHEST_BELOW);
+        *is_lasting |= is_known && limit.rlim_cur < FEW; /* where they may run out, to have one is better */
+    }
     pmt_sys_close(fd);
     return high == -EINVAL ? -EMFILE : high;
 }
@@ -53,11 +56,11 @@ int pmt_keep_up(int fd, bool *is_hidden)
 int pmt_keep_open(struct pmt_kept *kept, const char *path, int flags)
 {
     struct stat st;
-    bool is_hidden = false;
+    bool is_lasting = false;
     kept->fd = -1;
     int fd = pmt_sys_open(path, flags | O_CLOEXEC | O_NOCTTY, 0600);
     if (fd >= 0)
-        fd = pmt_keep_up(fd, &is_hidden);
+        fd = pmt_keep_up(fd, &is_lasting);
     if (fd < 0)
         return fd;
     int error = pmt_sys_fstat(fd, &st);
@@ -66,7 +69,7 @@ int pmt_keep_open(struct pmt_kept *kept, const char *path, int flags)
         return error;
     }
     kept->fd = fd;
-    kept->is_hidden = is_hidden;
+    kept->is_lasting = is_lasting;
     kept->device = st.st_dev;
     kept->inode = st.st_ino;
     return 0;
@@ -78,11 +81,17 @@ bool pmt_keep_is_ours(const struct pmt_kept *kept)
     return kept->fd >= 0 && pmt_sys_fstat(kept->fd, &st) == 0 && st.st_dev == kept->device && st.st_ino == kept->inode;
 }
 
+/* Keeps it from now on, if it is open: its path is about to mean something else. */
+void pmt_keep_pin(struct pmt_kept *kept)
+{
+    kept->uses = USES_MIN;
+}
+
 /* After a use. One that the application can see is closed again, until it is used so often that this would cost; the
  * caller opens it anew. */
 void pmt_keep_done(struct pmt_kept *kept)
 {
-    if (!kept->is_hidden && kept->uses < USES_MIN) {
+    if (!kept->is_lasting && kept->uses < USES_MIN) {
         kept->uses++;
         pmt_keep_close(kept);
     }

@@ -474,6 +474,18 @@ void pmt_log_finish(void)
     pmt_lock_drop(&pmt_log_lock);
 }
 
+/* The root of the file system is about to change: what is written to and read from stays open. */
+void pmt_log_pin(void)
+{
+    if (!pmt_lock_take(&pmt_log_lock))
+        return;
+    if (file.is_open) {
+        pmt_logfile_pin();
+        pmt_rss_pin();
+    }
+    pmt_lock_drop(&pmt_log_lock);
+}
+
 /* A child of fork begins at event 0, with a file of its own when it has a row to write. The place held by the copied
  * `previous` is released at the child's first event, under the GIL. */
 void pmt_log_after_fork(void)

@@ -156,3 +156,10 @@ int64_t pmt_logfile_size(void)
 {
     return file.size;
 }
+
+/* The root of the file system is about to change. */
+void pmt_logfile_pin(void)
+{
+    if (file.size > 0 && ensure_ours() == 0)
+        pmt_keep_pin(&file.kept);
+}

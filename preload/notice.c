@@ -114,6 +114,13 @@ NOTICE_BY(execl, pmt_life_exec)
 NOTICE_BY(execlp, pmt_life_exec)
 NOTICE_BY(execle, pmt_life_exec)
 
+static void notice_chroot(void)
+{
+    if (pmt_state == PMT_ON && pmt_sys_getpid() == pmt_pid)
+        pmt_log_pin();
+}
+NOTICE_BY(chroot, notice_chroot)
+
 /* ---- calls that move RSS without a page fault of the process: the kernel writes to its memory, or gives some back */
 NOTICE_BY(malloc_trim, pmt_gate_touch)
 NOTICE_BY(read, pmt_gate_touch)

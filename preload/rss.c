@@ -102,6 +102,13 @@ static int64_t read_statm(void)
     return bytes;
 }
 
+/* The root of the file system is about to change. The caller holds pmt_log_lock. */
+void pmt_rss_pin(void)
+{
+    if (pmt_keep_is_ours(&statm) || pmt_keep_open(&statm, statm_path, O_RDONLY) == 0)
+        pmt_keep_pin(&statm);
+}
+
 /* ---- the test mode PMT_TEST_GATE=verify: RSS is read at every event, to see what the gate misses and for how long */
 
 static struct {

@@ -37,10 +37,10 @@ void pmt_say_keep(void)
     if (!has_stderr)
         return;
     int fd = (int)pmt_sys(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 3, 0, 0, 0);
-    bool is_hidden = false;
-    fd = fd < 0 ? fd : pmt_keep_up(fd, &is_hidden);
+    bool is_lasting = false;
+    fd = fd < 0 ? fd : pmt_keep_up(fd, &is_lasting);
     if (fd >= 0)
-        copy = (struct pmt_kept){.fd = fd, .is_hidden = is_hidden, .device = stderr_device, .inode = stderr_inode};
+        copy = (struct pmt_kept){.fd = fd, .is_lasting = is_lasting, .device = stderr_device, .inode = stderr_inode};
 }
 
 void pmt_say_after_fork(void)

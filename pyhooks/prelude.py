@@ -171,6 +171,7 @@ def _new_perftester(name):
         for attribute in names:
             setattr(target, attribute, getattr(pmt, attribute))
     package.__path__ = []
+    package.__package__ = module.__package__ = name
     package.perftester = sys.modules[module.__name__] = module
     return package
 
