@@ -143,9 +143,9 @@ static bool is_swap(int domain, const PyMemAllocatorEx *top)
            top->ctx == first->ctx;
 }
 
-/* While Python starts: puts a wrapper on top of every domain that has none there; on the raw one in the middle of a swap
- * only if `also_swaps`. A choice of allocators replaces the others too, which come first here, a swap does not. A wrapper
- * further down lets pass what the upper one owns. */
+/* While Python starts: puts a wrapper on top of every domain that has none there; on the raw one in the middle of a
+ * swap only if `also_swaps`. A choice of allocators replaces the others too, which come first here, a swap does not. A
+ * wrapper further down lets pass what the upper one owns. */
 void pmt_domains_wrap(bool also_swaps)
 {
     PyMemAllocatorEx top;

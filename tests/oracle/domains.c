@@ -1,8 +1,8 @@
 /* domains.c: an independent count of what CPython's three allocator domains hold, to judge MEMPOINT by. As plain as can
  * be: one lock, one hash table of live blocks with the sizes that were asked for.
  *
- *   CPython -> libpmt.so -> libdomains.so -> libpmt.so -> pymalloc      loaded before pmt, so its constructor runs after;
- *                                                                      then pmt wraps once more, above it
+ *   CPython -> libpmt.so -> libdomains.so -> libpmt.so -> pymalloc      loaded before pmt, so its constructor runs
+ * after; then pmt wraps once more, above it
  *
  * A block that is made inside another layer's call is that layer's own matter, not counted. */
 #define _GNU_SOURCE
@@ -190,8 +190,8 @@ int64_t oracle_live_blocks(void)
 }
 
 /* Calls mempoint(), with the figure of that moment to *bytes: a call without arguments allocates nothing, so nothing
- * lies between this reading and MEMPOINT's own, unless a thread that ends frees its raw blocks without the GIL: then once
- * more. For ctypes.PyDLL, which keeps the GIL. */
+ * lies between this reading and MEMPOINT's own, unless a thread that ends frees its raw blocks without the GIL: then
+ * once more. For ctypes.PyDLL, which keeps the GIL. */
 void *oracle_point(void *mempoint, int64_t *bytes)
 {
     void *(*call)(void *, void *), *result;
