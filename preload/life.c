@@ -337,6 +337,9 @@ static void begin(char **environment)
     if (is_first && pmt_real_is_bypassed(&first))
         pmt_say(PMT_VERBOSE_PROBLEMS, "malloc is %s: its blocks are not counted",
                 first.path[0] ? first.path : "the program's own");
+    if (pmt_config.events == PMT_EVENTS_LINES)
+        pmt_say(PMT_VERBOSE_DECISIONS,
+                "--events lines: this version logs no LINE and EXCEPT rows, but those of `calls`");
     pmt_python_start();
 }
 
