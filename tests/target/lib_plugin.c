@@ -20,6 +20,7 @@ __attribute__((destructor)) static void close_plugin(void)
 int plugin_sum(int a, int b)
 {
     memset(scratch, a, sizeof scratch);
-    state = realloc(state, 1000 + (size_t)(a & 255));
+    free(__atomic_exchange_n(&state, realloc(malloc(10), 1000 + (size_t)(a & 255)),
+                             __ATOMIC_ACQ_REL)); /* others call too */
     return a + b;
 }
