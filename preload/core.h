@@ -203,6 +203,12 @@ static inline void pmt_count(enum pmt_owner owner, int64_t bytes, int64_t blocks
 }
 
 /* ---- maps.c: bytes mapped by the program itself, exact under overlaps, partial unmaps and MAP_FIXED. */
+/* Whether the kernel could have a mapping there: else the call fails, and nothing may be entered for it. */
+static inline bool pmt_maps_is_range(const void *start, size_t size)
+{
+    uintptr_t end;
+    return !__builtin_add_overflow((uintptr_t)start, size, &end) && end <= (uintptr_t)1 << 47;
+}
 void pmt_maps_add(uintptr_t start, size_t size);
 size_t pmt_maps_remove(uintptr_t start, size_t size);
 void pmt_maps_total(int64_t *bytes, int64_t *regions);
@@ -226,6 +232,7 @@ void *pmt_elf_symbol(const struct pmt_elf *object, const char *name);
 uint64_t pmt_elf_load_count(void);
 
 /* ---- logfile.c: the file of the event log. Protected by pmt_log_lock. */
+extern bool pmt_logfile_has_directory; /* it was made; a process made by fork finds it so */
 int pmt_logfile_create(void);
 void pmt_logfile_begin(struct pmt_text *text, int64_t size_limit);
 int pmt_logfile_end(struct pmt_text *text);
@@ -292,6 +299,7 @@ extern enum pmt_state pmt_state;
 extern int pmt_pid;
 extern int64_t pmt_start_unix;
 extern char pmt_directory[PMT_PATH_SIZE];
+extern bool pmt_directory_is_default;
 extern volatile char *pmt_life_alive;
 bool pmt_life_has_other_pid(void);
 
@@ -315,6 +323,7 @@ extern bool pmt_python_is_starting; /* found, its `posix` module is not
                                        initialised yet */
 void pmt_python_start(void);
 void pmt_python_memory_mapped(void);
+void pmt_python_unloaded(void);
 extern struct pmt_lock pmt_points_lock, pmt_large_lock;
 void pmt_python_thread_created(void);
 const char *pmt_python_version(void);

@@ -138,6 +138,9 @@ void pmt_count_start(void)
 void pmt_count_after_fork(void)
 {
     struct pmt_tally *mine = pmt_tally_mine ? pmt_tally_mine : spare;
+    pmt_tally_mine = mine;
+    spare = NULL;
+    work_when_called = NULL; /* the loader's lock may have been another thread's, and would not be given back */
     for (struct chunk *chunk = &first_chunk; chunk; chunk = chunk->next)
         for (int i = 0; i < CHUNK_TALLIES; i++)
             chunk->tallies[i].is_owned = &chunk->tallies[i] == mine;

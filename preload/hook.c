@@ -280,7 +280,7 @@ PMT_EXPORT int pmt_munmap(void *start, size_t size)
 {
     if (!NEXT(munmap))
         return (int)(intptr_t)map_result(pmt_sys(SYS_munmap, (long)start, (long)size, 0, 0, 0, 0));
-    bool is_aligned = ((uintptr_t)start & ((uintptr_t)pmt_page_size - 1)) == 0;
+    bool is_aligned = ((uintptr_t)start & ((uintptr_t)pmt_page_size - 1)) == 0 && pmt_maps_is_range(start, size);
     size_t removed = is_aligned ? pmt_maps_remove((uintptr_t)start, size) : 0;
     if (is_aligned)
         pmt_shadow_release((uintptr_t)start, size);
@@ -299,11 +299,11 @@ PMT_EXPORT void *pmt_mremap(void *old, size_t old_size, size_t size, int flags, 
         errno = ENOMEM;
         return MAP_FAILED;
     }
-    bool is_moved = old_size > 0 && !(flags & MREMAP_DONTUNMAP);
+    bool is_moved = old_size > 0 && !(flags & MREMAP_DONTUNMAP) && pmt_maps_is_range(old, old_size);
     size_t removed = is_moved ? pmt_maps_remove((uintptr_t)old, old_size) : 0;
     pmt_gate_touch();
     void *fresh = pmt_next_mremap(old, old_size, size, flags, address);
-    if (fresh != MAP_FAILED)
+    if (fresh != MAP_FAILED && !pmt_inside)
         pmt_maps_add((uintptr_t)fresh, size);
     else if (removed > 0)
         pmt_maps_add((uintptr_t)old, old_size);

@@ -31,8 +31,8 @@ volatile char *pmt_life_alive;
 static bool is_first;    /* the first process of the tree: it alone complains about options and prints the summary */
 static bool is_disabled; /* PMT_ENABLE=0: not even a word */
 static bool is_ended;
-static bool is_directory_default; /* PMT_DIR is ".": file names need no directory before them */
-static char command[256];         /* the arguments, as the summary shows them */
+bool pmt_directory_is_default; /* PMT_DIR is ".": file names need no directory before them */
+static char command[256];      /* the arguments, as the summary shows them */
 static int64_t start_monotonic_ns;
 
 static struct reading {
@@ -54,11 +54,11 @@ static void find_directory(void)
     char here[PMT_PATH_SIZE];
     long size = pmt_sys(SYS_getcwd, (long)here, sizeof here, 0, 0, 0, 0);
     const char *dir = pmt_config.dir;
-    is_directory_default = strcmp(dir, ".") == 0;
+    pmt_directory_is_default = strcmp(dir, ".") == 0;
     pmt_text_init(&text, pmt_directory, sizeof pmt_directory - 64);
     if (dir[0] != '/' && size > 0 && here[0] == '/') {
         pmt_text_string(&text, strcmp(here, "/") == 0 ? "" : here);
-        if (!is_directory_default)
+        if (!pmt_directory_is_default)
             pmt_text_format(&text, "/%s", dir);
     } else
         pmt_text_string(&text, dir);
@@ -253,7 +253,7 @@ static void put_file_line(struct pmt_text *text)
                                                                      : ": no Python ran in this process");
         return;
     }
-    const char *shown = is_directory_default ? strrchr(path, '/') + 1 : path;
+    const char *shown = pmt_directory_is_default ? strrchr(path, '/') + 1 : path;
     pmt_text_format(text, "pmt: wrote %s (", shown);
     put_count(text, (int64_t)rows, "row");
     if (lost) {
@@ -272,12 +272,8 @@ static bool wants_summary(void)
 
 static void print_summary(int status)
 {
-    char lines[2 * PMT_PATH_SIZE + 2048];
+    static char lines[2 * PMT_PATH_SIZE + 2048]; /* the end may come on a small signal stack */
     struct pmt_text text;
-    bool is_wanted =
-        pmt_config.summary == PMT_SUMMARY_ON || (pmt_config.summary == PMT_SUMMARY_AUTO && pmt_say_is_terminal());
-    if (!is_first || !is_wanted || pmt_config.verbose == PMT_VERBOSE_SILENT)
-        return;
     pmt_text_init(&text, lines, sizeof lines);
     put_process_line(&text, status);
     put_memory_lines(&text);
@@ -291,10 +287,12 @@ void pmt_life_end(int status)
     if (pmt_state == PMT_OFF || is_ended || pmt_sys_getpid() != pmt_pid)
         return;
     is_ended = true;
-    if (!final.is_taken)
+    bool is_wanted = wants_summary();
+    if (is_wanted && !final.is_taken)
         final = read_now();
     pmt_log_finish();
-    print_summary(status);
+    if (is_wanted)
+        print_summary(status);
     pmt_state = PMT_STOPPED;
 }
 
@@ -337,7 +335,7 @@ static void begin(char **environment)
     if (is_first && pmt_real_is_bypassed(&first))
         pmt_say(PMT_VERBOSE_PROBLEMS, "malloc is %s: its blocks are not counted",
                 first.path[0] ? first.path : "the program's own");
-    if (pmt_config.events == PMT_EVENTS_LINES)
+    if (is_first && pmt_config.events == PMT_EVENTS_LINES)
         pmt_say(PMT_VERBOSE_DECISIONS,
                 "--events lines: this version logs no LINE and EXCEPT rows, but those of `calls`");
     pmt_python_start();

@@ -109,13 +109,18 @@ static void make_directories(char *path)
     }
 }
 
+/* Once in a process and its children: a directory that the program has removed since is not made again. */
+bool pmt_logfile_has_directory;
+
 /* The first free name of YYMMDD_HHMMSS_PID[-N].log. */
 int pmt_logfile_create(void)
 {
     char stamp[14];
     int error = -EEXIST;
     pmt_utc_stamp(stamp, pmt_start_unix);
-    make_directories(pmt_directory);
+    if (!pmt_directory_is_default && !pmt_logfile_has_directory)
+        make_directories(pmt_directory);
+    pmt_logfile_has_directory = true;
     for (int collision = 0; error == -EEXIST && collision <= COLLISIONS_MAX; collision++) {
         struct pmt_text path;
         pmt_text_init(&path, file.path, sizeof file.path);

@@ -60,6 +60,13 @@ void pmt_notice_dlopen(const char *name, int flags)
     pmt_count_when_next_called(look_for_python);
 }
 
+void pmt_notice_dlclose(void);
+void pmt_notice_dlclose(void)
+{
+    if (pmt_real_resolve() && pmt_python_is_starting)
+        pmt_python_unloaded();
+}
+
 void pmt_notice_pthread_create(void);
 void pmt_notice_pthread_create(void)
 {

@@ -183,13 +183,15 @@ int64_t pmt_rss_read(void)
  * VmHWM less exactly than statm. */
 int64_t pmt_rss_peak(void)
 {
-    char text[4096];
-    int got = pmt_read_file(status_path, text, sizeof text);
-    if (got < 0)
-        return got;
-    const char *line = strstr(text, "VmHWM:");
-    if (!line)
-        return -ENOENT;
-    int64_t peak = parse_number(&line, text + got) * 1024;
-    return peak > highest ? peak : highest;
+    static char text[4096]; /* Protected by pmt_log_lock; the end may come on a small signal stack. */
+    if (!pmt_lock_take(&pmt_log_lock))
+        return -EAGAIN;
+    int64_t peak = pmt_read_file(status_path, text, sizeof text);
+    const char *line = peak > 0 ? strstr(text, "VmHWM:") : NULL;
+    if (line)
+        peak = parse_number(&line, text + peak) * 1024;
+    else if (peak >= 0)
+        peak = -ENOENT;
+    pmt_lock_drop(&pmt_log_lock);
+    return peak < 0 ? peak : peak > highest ? peak : highest;
 }

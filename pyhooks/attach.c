@@ -26,8 +26,11 @@ bool pmt_python_is_found, pmt_python_is_starting;
 
 static struct pmt_elf python; /* the object that holds CPython */
 static PyObject *(*initialise_posix)(void), *(*initialise_io)(void);
-static char version[32];            /* "3.11.7", empty until an interpreter starts */
-static bool is_refused;             /* this CPython is none that pmt can attach to */
+static char version[32]; /* "3.11.7", empty until an interpreter starts */
+static bool is_refused;  /* this CPython is none that pmt can attach to */
+#define LOOKS_MAX 100000 /* allocations; a program may be linked to a CPython that it never starts */
+static int looks_at_calls;
+static bool was_dlopened;           /* CPython came with a dlopen, and may go with a dlclose */
 static bool is_prepared, has_swaps; /* has_swaps: of the raw allocator, while it starts: 3.7 on */
 static int finder_thread;           /* who found CPython: nobody else knows when its dlopen is over */
 
@@ -211,7 +214,7 @@ static void prepare(void)
  * moment. So every allocation that reaches malloc looks, until then. */
 static void wrap_at_next_call(void)
 {
-    if (!pmt_python_is_starting)
+    if (!pmt_python_is_starting || looks_at_calls++ == LOOKS_MAX)
         return;
     pmt_domains_wrap(!has_swaps);
     pmt_count_when_next_called(wrap_at_next_call);
@@ -310,6 +313,8 @@ static enum pmt_found take_entry(struct _inittab *entry, const char *name, PyObj
         entry++;
     if (!entry->name)
         return PMT_FOUND_NONE;
+    if (entry->initfunc == ours)
+        return PMT_FOUND;
     if ((uintptr_t)entry->initfunc < python.low || (uintptr_t)entry->initfunc >= python.high)
         return PMT_FOUND_UNREADY;
     *original = entry->initfunc;
@@ -343,10 +348,22 @@ enum pmt_found pmt_python_look(void)
     return found;
 }
 
+/* Something is about to be unloaded, before an interpreter has started: it may be CPython. If it stays,
+ * begin_interpreter() prepares anew. */
+void pmt_python_unloaded(void)
+{
+    if (!was_dlopened)
+        return;
+    pmt_python_is_found = pmt_python_is_starting = is_prepared = false;
+    pmt_domains_forget();
+}
+
 /* At the start of the process, when everything is relocated. */
 void pmt_python_start(void)
 {
-    if (pmt_python_look() != PMT_FOUND)
+    enum pmt_found found = pmt_python_look();
+    was_dlopened = found != PMT_FOUND;
+    if (found != PMT_FOUND)
         return;
     prepare();
     if (!is_refused)

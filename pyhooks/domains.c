@@ -33,7 +33,10 @@ PMT_HOT void *count_new(void *block, size_t size)
 /* Counts off a block that is about to be freed. One made before we came is known as native, or not at all. */
 PMT_HOT struct pmt_block count_gone(void *block)
 {
-    struct pmt_block gone = pmt_shadow_take(block);
+    struct pmt_block gone = {0, 0, false};
+    if (PMT_UNLIKELY(!pmt_shadow_is_aligned(block)))
+        return gone;
+    gone = pmt_shadow_take(block);
     if (PMT_LIKELY(gone.is_known))
         pmt_count(gone.owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, -(int64_t)gone.size, -1);
     return gone;
@@ -196,6 +199,12 @@ bool pmt_domains_are_aligned(void)
     for (size_t i = 0; i < 16; i++)
         top.free(top.ctx, blocks[i]);
     return bits % 16 == 0;
+}
+
+/* The library that holds CPython may be gone. */
+void pmt_domains_forget(void)
+{
+    set_allocator = NULL;
 }
 
 void pmt_domains_start(const struct pmt_elf *python)

@@ -68,9 +68,7 @@ void pmt_events_start(void)
 /* Python is about to be torn down. Other threads may still come by; they find IDLE. */
 void pmt_events_stop(void)
 {
-    if (state == LOGGING)
-        py.PyEval_SetProfile(NULL, NULL);
-    state = IDLE;
+    state = IDLE; /* not PyEval_SetProfile(NULL): the function set by now may be somebody else's */
 }
 
 /* A thread is about to be made; called without knowing who holds the GIL. */

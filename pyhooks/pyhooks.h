@@ -49,6 +49,7 @@ bool pmt_pyver_has_own_gils(void);
 bool pmt_pyver_has_atexit_of_interpreter(void);
 
 /* domains.c */
+void pmt_domains_forget(void);
 void pmt_domains_start(const struct pmt_elf *python);
 void pmt_domains_wrap(bool also_swaps);
 void pmt_domains_check(void);

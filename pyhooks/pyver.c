@@ -33,7 +33,8 @@ static PyObject *frame_code(PyFrameObject *frame)
     return code;
 }
 
-static uint64_t last_thread_id; /* 3.9+: threads up to this one have been looked at */
+static PyInterpreterState *first_interpreter; /* the one that is logged */
+static uint64_t last_thread_id;               /* 3.9+: threads up to this one have been looked at */
 
 /* Minor number of "3.X.Y ...", -1 if the version is none that pmt can attach to. */
 int pmt_pyver_minor(const char *version)
@@ -49,6 +50,7 @@ int pmt_pyver_minor(const char *version)
 void pmt_pyver_start(int minor, PyThreadState *current)
 {
     version_minor = minor;
+    first_interpreter = pmt_pyver_interpreter();
     last_thread_id = py.PyThreadState_GetID ? py.PyThreadState_GetID(current) : 0;
 }
 
@@ -193,20 +195,15 @@ static void profile_untouched(PyThreadState *current, Py_tracefunc function)
             continue;
         py.PyThreadState_Swap(thread);
         py.PyEval_SetProfile(function, NULL);
+        py.PyErr_Clear(); /* of an audit hook (3.8) that refuses it */
         py.PyThreadState_Swap(current);
     }
 }
 
-/* Sets the profile function of the threads made since the last call. CPython makes a thread's state in the thread that
- * starts it, under the GIL, before pthread_create: so it has its profile function before its first frame. */
-void pmt_pyver_profile_new_threads(PyThreadState *current, Py_tracefunc function)
+static void profile_numbered(PyThreadState *current, Py_tracefunc function)
 {
-    if (!py.PyThreadState_GetID) {
-        profile_untouched(current, function);
-        return;
-    }
     uint64_t newest = last_thread_id;
-    PyThreadState *thread = py.PyInterpreterState_ThreadHead(py.PyThreadState_GetInterpreter(current));
+    PyThreadState *thread = py.PyInterpreterState_ThreadHead(first_interpreter);
     for (; thread; thread = py.PyThreadState_Next(thread)) { /* newest first */
         uint64_t id = py.PyThreadState_GetID(thread);
         if (id <= last_thread_id)
@@ -216,4 +213,21 @@ void pmt_pyver_profile_new_threads(PyThreadState *current, Py_tracefunc function
             py._PyEval_SetProfile(thread, function, NULL);
     }
     last_thread_id = newest;
+}
+
+/* Sets the profile function of the threads made since the last call. CPython makes a thread's state in the thread that
+ * starts it, under the GIL, before pthread_create: so it has its profile function before its first frame. */
+void pmt_pyver_profile_new_threads(PyThreadState *current, Py_tracefunc function)
+{
+    PyObject *type, *value, *traceback;
+    if (pmt_pyver_interpreter() !=
+        first_interpreter) /* numbers of threads, and the log's GIL, are an interpreter's own */
+        return;
+    py.PyErr_Fetch(&type, &value, &traceback);
+    if (py.PyThreadState_GetID)
+        profile_numbered(current, function);
+    else
+        profile_untouched(current, function);
+    py.PyErr_Clear(); /* of an audit hook that refuses it */
+    py.PyErr_Restore(type, value, traceback);
 }

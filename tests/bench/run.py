@@ -24,12 +24,13 @@ CONFIGURATIONS = {
     "none": (None, {}),
     "nop": ("libpmt-nop.so", {}),
     "off": ("libpmt.so", OFF),
+    "exact": ("libpmt.so", {"PMT_EVENTS": "off"}),  # requested sizes, and Python's allocators counted
     "python 1": ("libpmt.so", {"PMT_EVENTS": "python", "PMT_SITES": "off", "PMT_THRESHOLD": "1"}),
     "python 0": ("libpmt.so", {"PMT_EVENTS": "python", "PMT_SITES": "off", "PMT_THRESHOLD": "0"}),
     "calls 1": ("libpmt.so", {"PMT_EVENTS": "calls", "PMT_SITES": "off", "PMT_THRESHOLD": "1"}),
     "calls 0": ("libpmt.so", {"PMT_EVENTS": "calls", "PMT_SITES": "off", "PMT_THRESHOLD": "0"}),
 }
-NATIVE = ["none", "nop", "off"]
+NATIVE = ["none", "nop", "off", "exact"]
 EVENTS = NATIVE + ["python 1", "python 0", "calls 1", "calls 0"]
 PYMEMTRACE = "pymemtrace"  # side by side, where it can be imported
 

@@ -8,6 +8,7 @@ enum pmt_state pmt_state = PMT_ON;
 int pmt_pid;
 int64_t pmt_start_unix;
 char pmt_directory[PMT_PATH_SIZE];
+bool pmt_directory_is_default;
 bool pmt_python_is_starting;
 
 static char alive = 1;
