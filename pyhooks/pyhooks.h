@@ -3,7 +3,7 @@
  *    attach.c   finds CPython, waits until it is ready, starts and stops the rest
  *    pyapi.c    the resolved table of CPython functions: py.NAME(...)
  *    pyver.c    what differs from version to version
- *    events.c   the profile function: events into the event log
+ *    events.c   chooses the engine that tells events; the engines: profiler.c
  *    frames.c   names of code objects for the log
  *    domains.c  the three allocator domains, wrapped
  *    points.c   MEMPOINTs
@@ -69,10 +69,27 @@ PyObject *pmt_module_initialise(void);
 PyObject *pmt_module_initialise_perftester(void);
 
 /* events.c */
+enum pmt_events_state { PMT_IDLE, PMT_WAITING, PMT_LOGGING };
+extern enum pmt_events_state pmt_events_state;
+/* Where events come from. Each tells CALL and RETURN, and what else --events asks for. */
+struct pmt_engine {
+    const char *name;
+    bool (*prepare)(void); /* while Python starts; false: not for this --events, this CPython or this process */
+    void (*begin)(void);   /* the first CALL is being logged: events come from here, its RETURN is the first that can */
+    void (*see_new_threads)(PyThreadState *current); /* one is about to start; NULL: it needs no telling */
+};
+extern const struct pmt_engine pmt_profiler;
 void pmt_events_start(void);
 void pmt_events_stop(void);
 void pmt_events_thread_created(void);
-int pmt_events_profile(PyObject *unused, PyFrameObject *frame, int what, PyObject *argument);
+
+/* code: borrowed; position: as pmt_pyver_place() gives it; c_name: of the C function, for C_ events, else NULL. */
+static inline void pmt_events_log(enum pmt_what what, PyObject *code, int64_t position, const char *c_name)
+{
+    int thread = pmt_thread_id();
+    if (PMT_LIKELY(pmt_state == PMT_ON))
+        pmt_log_event(what, thread == pmt_pid ? 0 : thread, code, position, c_name);
+}
 
 /* frames.c */
 extern const struct pmt_namer pmt_frames_namer;
