@@ -1,0 +1,94 @@
+/* site.h: who holds the memory: a tree of call stacks, and counters for each place in it that allocated.
+ *
+ *    code object -> function: file, name, first line
+ *    stack       -> node: function and line, below the node of its caller        node 0: no Python frame
+ *    node, label, owner -> site: bytes and blocks allocated and freed so far
+ *
+ *    block -> shadow.h: its site's ID -> site                                     at its free
+ *
+ * Functions, nodes, labels and strings are only ever added (under pmt_site_lock) and read without a lock: an ID is
+ * given out when its record is complete. When a table is full, PMT_SITE_OTHER takes what comes, and it is counted.
+ *
+ * Counters come in two banks: `held` is changed under the GIL of the main interpreter, with plain additions; `free`, by
+ * everyone else, with atomic ones. What is allocated outside Python has site 0 and needs no counters: it is the tallies
+ * (count.c) less all sites.
+ *
+ * Invariants, for every site: live = allocated - freed over both banks; the live bytes of all sites with site 0 are those
+ * of the tallies. Live at the peak: a bank whose epoch is older than pmt_site_epoch has not changed since the peak. */
+#ifndef PMT_SITE_H
+#define PMT_SITE_H
+
+#include "core.h"
+#include "format.h"
+
+#pragma GCC visibility push(hidden)
+
+struct pmt_site_bank {
+    uint64_t allocated_bytes, allocated_blocks, freed_bytes, freed_blocks, temporary_blocks;
+    int64_t peak_bytes; /* live when the peak of `epoch` was reached */
+    uint64_t epoch;
+};
+struct pmt_site {
+    struct pmt_site_bank held;
+    uint32_t node;
+    uint32_t label_owner; /* label ID << 1 | owner */
+};
+
+#define PMT_SITES_MAX (1u << 18)
+#define PMT_NODES_MAX (1u << 20)
+#define PMT_FUNCTIONS_MAX (1u << 17)
+#define PMT_LABELS_MAX (1u << 16)
+#define PMT_STRINGS_MAX (32u << 20) /* bytes */
+
+extern struct pmt_lock pmt_site_lock;
+extern uint64_t pmt_site_epoch; /* of the highest total so far; plain under the GIL */
+
+/* ---- finding and entering; any thread. All return an ID; when a table is full PMT_NO_FUNCTION, the parent node,
+ * PMT_SITE_OTHER, PMT_NO_STRING. */
+uint32_t pmt_site_string(const char *bytes, size_t size);
+uint32_t pmt_site_function(uint32_t file, uint32_t name, int32_t first_line);
+uint32_t pmt_site_node(uint32_t parent, uint32_t function, int32_t line);
+uint32_t pmt_site_label(uint32_t name); /* labels are numbered from 1; 0: none, and when the table is full */
+uint32_t pmt_site_find(uint32_t node, uint32_t label, enum pmt_owner owner);
+
+/* ---- code objects that are alive: which function each is. The caller forgets one before its address can be another's.
+ */
+uint32_t pmt_site_code_function(const void *code); /* PMT_NO_FUNCTION: not entered */
+bool pmt_site_code_enter(const void *code, uint32_t function);
+void pmt_site_code_forget(const void *code);
+
+/* ---- counters. The site's ID is in the block's entry of the shadow table. */
+#define PMT_SITE_CHUNK_BITS 10
+extern struct pmt_site *pmt_site_chunks[PMT_SITES_MAX >> PMT_SITE_CHUNK_BITS];
+extern struct pmt_site_bank *pmt_site_free_banks[PMT_SITES_MAX >> PMT_SITE_CHUNK_BITS]; /* made with the chunk */
+extern uint8_t pmt_site_touched[PMT_SITES_MAX >> 3]; /* a byte for 8 sites; bits: the streams that do not know yet */
+
+static inline struct pmt_site *pmt_site_at(uint32_t id)
+{
+    return &pmt_site_chunks[id >> PMT_SITE_CHUNK_BITS][id & ((1u << PMT_SITE_CHUNK_BITS) - 1)];
+}
+
+/* ---- for capture.c: whole tables. Counts are read first, then records below them are complete. */
+struct pmt_site_counts {
+    uint32_t functions, nodes, sites, strings; /* strings: bytes */
+    uint64_t lost_functions, lost_nodes, lost_sites, lost_strings;
+};
+struct pmt_site_counts pmt_site_count(void);
+void pmt_site_get_function(uint32_t id, struct pmt_record_function *record);
+void pmt_site_get_node(uint32_t id, struct pmt_record_node *record);
+/* Everything but sites that nobody touched since the last call for the same `side` (0 or 1, the stream's): false then.
+ * Site 0's figures are the caller's to find: the totals less all others. */
+bool pmt_site_get_if_touched(uint32_t id, int side, struct pmt_record_site *record);
+void pmt_site_get(uint32_t id, struct pmt_record_site *record);
+/* Bytes [offset, offset + size) of the stream of strings; as many as lie together in memory: returns their number. */
+size_t pmt_site_get_strings(uint32_t offset, const char **bytes);
+
+/* The highest total so far: bytes, when (CLOCK_MONOTONIC ns), and by how much it may be too low. */
+struct pmt_site_peak {
+    int64_t bytes, monotonic_ns, error_bytes;
+};
+struct pmt_site_peak pmt_site_peak(void);
+
+#pragma GCC visibility pop
+
+#endif
