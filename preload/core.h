@@ -7,8 +7,10 @@
  *           |                          |                         |
  *           +-----------+--------------+                  rss.c  resident bytes now
  *                       v                                        |
- *      shadow.h  size and owner of each live block        log.c  PREV, NEXT  ------>  YYMMDD_HHMMSS_PID.log
- *      count.c   net bytes and blocks, per thread                |
+ *      account.h a block comes, a block goes              log.c  PREV, NEXT  ------>  YYMMDD_HHMMSS_PID.log
+ *      shadow.h  size, owner and site of each live block         |
+ *      count.c   bytes and blocks, per thread                    |
+ *      site.h    per call stack; peak.c  the highest total       |
  *      maps.c    mapped regions                                  |
  *                       +-----------------------+----------------+
  *                                               v
@@ -162,24 +164,35 @@ void pmt_rss_forget(void);
 void pmt_rss_pin(void);
 extern int64_t pmt_page_size;
 
-/* ---- count.c: net bytes and blocks, per thread, no lock, no shared line. A block belongs to the outermost layer that
- * allocated it: what CPython's allocators take from malloc counts as Python's, once. */
+/* ---- count.c: bytes and blocks, per thread, no lock, no shared line. A block belongs to the outermost layer that
+ * allocated it: what CPython's allocators take from malloc counts as Python's, once. Live is allocated less freed; a
+ * resized block is freed and allocated. */
 enum pmt_owner { PMT_OWNER_NATIVE, PMT_OWNER_PYTHON, PMT_OWNERS };
+enum pmt_flow { PMT_ALLOCATED, PMT_FREED, PMT_FLOWS };
 struct pmt_net {
     int64_t bytes, blocks;
 };
-struct pmt_tally {
-    struct pmt_net net[PMT_OWNERS]; /* written by the owning thread only; anyone reads */
-    int is_owned;                   /* atomic */
-    char pad[28];
+struct pmt_tally { /* written by the owning thread only; anyone reads the sums */
+    struct pmt_net sums[PMT_OWNERS][PMT_FLOWS];
+    int64_t temporary_blocks[PMT_OWNERS];
+    const void *latest;  /* the block that was allocated last, unless it was freed */
+    int64_t unfolded;    /* peak.c: bytes that the total does not know of yet, */
+    int64_t most, least; /* and how many it need not know of */
+    void *stack;         /* pyhooks/stack.c: where a stack is gathered; stays for the next thread */
+    int countdown;       /* allocations until pmt_count_due() */
+    int is_owned;        /* atomic */
 } __attribute__((aligned(64)));
 extern __thread struct pmt_tally *pmt_tally_mine;
 extern __thread int pmt_inside; /* a layer further out owns what is allocated now */
-void pmt_count_slow(enum pmt_owner owner, int64_t bytes, int64_t blocks);
+void pmt_count_slow(enum pmt_owner owner, enum pmt_flow flow, int64_t bytes, int64_t blocks);
+void pmt_count_due(struct pmt_tally *mine);
 void pmt_count_start(void);
 void pmt_count_after_fork(void);
 void pmt_count_when_next_called(void (*work)(void));
+extern int pmt_count_most_threads; /* atomic: so many had a tally at a time */
+struct pmt_net pmt_count_sum(enum pmt_owner owner, enum pmt_flow flow);
 struct pmt_net pmt_count_total(enum pmt_owner owner);
+int64_t pmt_count_temporary(enum pmt_owner owner);
 
 /* One instruction on x86-64, so that a signal handler of the same thread cannot come between load and store. */
 static inline void pmt_add_own(int64_t *cell, int64_t value)
@@ -191,16 +204,27 @@ static inline void pmt_add_own(int64_t *cell, int64_t value)
 #endif
 }
 
-static inline void pmt_count(enum pmt_owner owner, int64_t bytes, int64_t blocks)
+static inline void pmt_count(enum pmt_owner owner, enum pmt_flow flow, int64_t bytes, int64_t blocks)
 {
     struct pmt_tally *mine = pmt_tally_mine;
     if (PMT_UNLIKELY(!mine)) {
-        pmt_count_slow(owner, bytes, blocks);
+        pmt_count_slow(owner, flow, bytes, blocks);
         return;
     }
-    pmt_add_own(&mine->net[owner].bytes, bytes);
-    pmt_add_own(&mine->net[owner].blocks, blocks);
+    pmt_add_own(&mine->sums[owner][flow].bytes, bytes);
+    pmt_add_own(&mine->sums[owner][flow].blocks, blocks);
 }
+
+/* ---- peak.c: the highest total of live bytes. */
+struct pmt_peak {
+    int64_t bytes, monotonic_ns, error_bytes; /* error: by how much it may be too low */
+};
+extern int64_t pmt_peak_held, pmt_peak_others, pmt_peak_highest;
+extern uint64_t pmt_peak_epoch; /* counts new peaks */
+void pmt_peak_fold(struct pmt_tally *mine);
+void pmt_peak_stamp(void);
+struct pmt_peak pmt_peak_now(void);
+extern bool pmt_peak_has_python; /* set before anything is counted under a GIL */
 
 /* ---- maps.c: bytes mapped by the program itself, exact under overlaps, partial unmaps and MAP_FIXED. */
 /* Whether the kernel could have a mapping there: else the call fails, and nothing may be entered for it. */
@@ -326,6 +350,15 @@ void pmt_python_memory_mapped(void);
 void pmt_python_unloaded(void);
 extern struct pmt_lock pmt_points_lock, pmt_large_lock;
 void pmt_python_thread_created(void);
+bool pmt_python_has_gil_slow(void);
+extern bool pmt_python_has_stacks; /* stacks of Python can be read: set once, while Python starts */
+
+/* Whether the caller holds the GIL of the main interpreter. */
+static inline bool pmt_python_has_gil(void)
+{
+    return pmt_python_has_stacks && pmt_python_has_gil_slow();
+}
+
 const char *pmt_python_version(void);
 bool pmt_python_counts(void);
 

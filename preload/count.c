@@ -1,4 +1,4 @@
-/* count.c: net bytes and blocks of the allocator.
+/* count.c: bytes and blocks of the allocator, allocated and freed.
  *
  *    thread 1 -> tally --+
  *    thread 2 -> tally --+--> pmt_count_total()          tallies live in chunks that are never given back
@@ -16,6 +16,7 @@
 #include "poison.h"
 
 #define CHUNK_TALLIES 63
+#define ALLOCATIONS_PER_LOOK 32 /* at the clock, which costs as much as an allocation */
 
 struct chunk {
     struct chunk *next; /* atomic; set once */
@@ -32,6 +33,8 @@ static struct chunk first_chunk;
 static struct pmt_tally shared = {.is_owned = 1}; /* atomic adds: late calls, and when there is no memory for chunks */
 static pthread_key_t thread_end;
 static bool has_thread_end;
+int pmt_count_most_threads;
+static int threads; /* atomic: that have a tally */
 
 static struct pmt_tally *claim_in(struct chunk *chunk)
 {
@@ -77,31 +80,38 @@ static void leave_tally(void *tally)
     is_leaving = true;
     pmt_tally_mine = NULL;
     spare = NULL;
+    __atomic_fetch_sub(&threads, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&((struct pmt_tally *)tally)->is_owned, 0, __ATOMIC_RELEASE);
 }
 
-static void add_shared(enum pmt_owner owner, int64_t bytes, int64_t blocks)
+static void add_shared(enum pmt_owner owner, enum pmt_flow flow, int64_t bytes, int64_t blocks)
 {
-    __atomic_fetch_add(&shared.net[owner].bytes, bytes, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&shared.net[owner].blocks, blocks, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&shared.sums[owner][flow].bytes, bytes, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&shared.sums[owner][flow].blocks, blocks, __ATOMIC_RELAXED);
 }
 
 static void claim_mine(void)
 {
     int error = errno;
     pmt_tally_mine = claim_tally();
+    if (pmt_tally_mine) {
+        int now = __atomic_add_fetch(&threads, 1, __ATOMIC_RELAXED);
+        if (now > __atomic_load_n(&pmt_count_most_threads, __ATOMIC_RELAXED))
+            __atomic_store_n(&pmt_count_most_threads, now, __ATOMIC_RELAXED);
+        pmt_tally_mine->latest = NULL;
+    }
     if (pmt_tally_mine && has_thread_end)
         pthread_setspecific(thread_end, pmt_tally_mine);
     errno = error;
 }
 
 /* The thread has no tally in place: its first call, its last ones, or work is due. */
-PMT_SLOW void pmt_count_slow(enum pmt_owner owner, int64_t bytes, int64_t blocks)
+PMT_SLOW void pmt_count_slow(enum pmt_owner owner, enum pmt_flow flow, int64_t bytes, int64_t blocks)
 {
     if (spare) {
         pmt_tally_mine = spare;
         spare = NULL;
-        pmt_count(owner, bytes, blocks);
+        pmt_count(owner, flow, bytes, blocks);
         void (*work)(void) = work_when_called;
         work_when_called = NULL;
         if (work)
@@ -111,9 +121,9 @@ PMT_SLOW void pmt_count_slow(enum pmt_owner owner, int64_t bytes, int64_t blocks
     if (!is_leaving)
         claim_mine();
     if (pmt_tally_mine)
-        pmt_count(owner, bytes, blocks);
+        pmt_count(owner, flow, bytes, blocks);
     else
-        add_shared(owner, bytes, blocks);
+        add_shared(owner, flow, bytes, blocks);
 }
 
 /* `work` is called once, inside this thread's next call of the allocator, at no cost to any other call. */
@@ -140,6 +150,7 @@ void pmt_count_after_fork(void)
     struct pmt_tally *mine = pmt_tally_mine ? pmt_tally_mine : spare;
     pmt_tally_mine = mine;
     spare = NULL;
+    threads = pmt_count_most_threads = mine != NULL;
     work_when_called = NULL; /* the loader's lock may have been another thread's, and would not be given back */
     for (struct chunk *chunk = &first_chunk; chunk; chunk = chunk->next)
         for (int i = 0; i < CHUNK_TALLIES; i++)
@@ -151,15 +162,58 @@ static int64_t read_cell(const int64_t *cell)
     return __atomic_load_n(cell, __ATOMIC_RELAXED);
 }
 
+/* Runs over all tallies: the shared one, then each chunk's. */
+static const struct pmt_tally *next_tally(const struct pmt_tally *tally, struct chunk **chunk, int *index)
+{
+    if (!tally) {
+        *chunk = &first_chunk;
+        *index = 0;
+        return &shared;
+    }
+    if (*index == CHUNK_TALLIES) {
+        *chunk = __atomic_load_n(&(*chunk)->next, __ATOMIC_ACQUIRE);
+        *index = 0;
+    }
+    return *chunk ? &(*chunk)->tallies[(*index)++] : NULL;
+}
+
+#define FOR_EACH_TALLY(tally)                                                                                          \
+    struct chunk *chunk;                                                                                               \
+    int index;                                                                                                         \
+    for (const struct pmt_tally *tally = next_tally(NULL, &chunk, &index); tally;                                      \
+         tally = next_tally(tally, &chunk, &index))
+
 /* Exact when no other thread is allocating; else each thread's sum is exact at the moment it is read. */
+struct pmt_net pmt_count_sum(enum pmt_owner owner, enum pmt_flow flow)
+{
+    struct pmt_net sum = {0, 0};
+    FOR_EACH_TALLY(tally)
+    {
+        sum.bytes += read_cell(&tally->sums[owner][flow].bytes);
+        sum.blocks += read_cell(&tally->sums[owner][flow].blocks);
+    }
+    return sum;
+}
+
+/* What is live. */
 struct pmt_net pmt_count_total(enum pmt_owner owner)
 {
-    struct pmt_net sum = {read_cell(&shared.net[owner].bytes), read_cell(&shared.net[owner].blocks)};
-    struct chunk *chunk = &first_chunk;
-    for (; chunk; chunk = __atomic_load_n(&chunk->next, __ATOMIC_ACQUIRE))
-        for (int i = 0; i < CHUNK_TALLIES; i++) {
-            sum.bytes += read_cell(&chunk->tallies[i].net[owner].bytes);
-            sum.blocks += read_cell(&chunk->tallies[i].net[owner].blocks);
-        }
+    struct pmt_net freed = pmt_count_sum(owner, PMT_FREED), allocated = pmt_count_sum(owner, PMT_ALLOCATED);
+    return (struct pmt_net){allocated.bytes - freed.bytes, allocated.blocks - freed.blocks};
+}
+
+/* Blocks that were freed before their thread allocated another. */
+int64_t pmt_count_temporary(enum pmt_owner owner)
+{
+    int64_t sum = 0;
+    FOR_EACH_TALLY(tally)
+    sum += read_cell(&tally->temporary_blocks[owner]);
     return sum;
+}
+
+/* This thread has allocated a few times: rare work, if any is due. */
+PMT_SLOW void pmt_count_due(struct pmt_tally *mine)
+{
+    mine->countdown = ALLOCATIONS_PER_LOOK;
+    pmt_peak_stamp();
 }

@@ -100,8 +100,9 @@ struct pmt_record_node {
     uint32_t unused;
 };
 
-/* Site 0 is native memory without a Python stack, site 1 what found no room in the tables; both have node 0. */
-enum { PMT_SITE_NATIVE, PMT_SITE_OTHER, PMT_SITE_FIRST };
+/* Site 0 is native memory without a Python stack, site 1 Python's without one (before the first frame), site 2 what
+ * found no room in the tables, and is said to be native; all have node 0. */
+enum { PMT_SITE_NATIVE, PMT_SITE_PYTHON, PMT_SITE_OTHER, PMT_SITE_FIRST };
 struct pmt_record_site {
     uint32_t node;
     uint32_t label; /* string, or PMT_NO_STRING */
@@ -130,8 +131,8 @@ struct pmt_record_mark {
     uint32_t kind;
     uint32_t name; /* string */
     int64_t time_ns;
-    int64_t memory;  /* MEMPOINT's figure, bytes; else live bytes */
-    int64_t thread;  /* 0: the main thread */
+    int64_t memory; /* MEMPOINT's figure, bytes; else live bytes */
+    int64_t thread; /* 0: the main thread */
 };
 
 _Static_assert(sizeof(struct pmt_extent_head) == 64, "an extent's head");

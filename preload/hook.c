@@ -8,9 +8,9 @@
  * of blocks, it is the one the allocator rounds it to. What CPython's allocators take (pmt_inside) is theirs
  * (domains.c). */
 #define _GNU_SOURCE
+#include "account.h"
 #include "core.h"
 #include "real.h"
-#include "shadow.h"
 
 #include <unistd.h>
 
@@ -36,50 +36,55 @@ static inline int64_t touch_if_large(int64_t size)
     return size;
 }
 
-/* With the table of blocks, one that it cannot hold: by the size it was rounded to. */
-static PMT_SLOW void count_unaligned(void *block, int sign)
+/* A block that the table does not hold, or without a table: by the size it was rounded to. */
+static void count_rounded(void *block, enum pmt_flow flow, int sign)
 {
-    if (!pmt_inside)
-        pmt_count(PMT_OWNER_NATIVE, sign * usable_size(block), sign);
+    int64_t size = touch_if_large(usable_size(block));
+    pmt_count(PMT_OWNER_NATIVE, flow, sign * size, sign);
+    pmt_account_move_total(flow == PMT_ALLOCATED ? sign * size : -sign * size, false);
 }
 
-PMT_HOT void *count_new(void *block, size_t size)
+static PMT_SLOW void count_unaligned(void *block, enum pmt_flow flow, int sign)
+{
+    if (!pmt_inside)
+        count_rounded(block, flow, sign);
+}
+
+PMT_HOT void *count_new(void *block, size_t size, bool is_fresh)
 {
     if (PMT_UNLIKELY(!block))
         return block;
     if (pmt_heap != PMT_HEAP_EXACT)
-        pmt_count(PMT_OWNER_NATIVE, touch_if_large(usable_size(block)), 1);
+        count_rounded(block, PMT_ALLOCATED, 1);
     else if (PMT_UNLIKELY(!pmt_shadow_is_aligned(block)))
-        count_unaligned(block, 1);
-    else if (!pmt_inside && PMT_LIKELY(pmt_shadow_set(block, size, 0)))
-        pmt_count(PMT_OWNER_NATIVE, (int64_t)size, 1);
+        count_unaligned(block, PMT_ALLOCATED, 1);
+    else if (!pmt_inside)
+        pmt_account_new(block, size, PMT_OWNER_NATIVE, pmt_python_here(), is_fresh);
     return block;
 }
 
 /* Counts off a block that is about to be freed or resized. */
-PMT_HOT struct pmt_block count_gone(void *block)
+PMT_HOT struct pmt_block count_gone(void *block, bool is_freed)
 {
     struct pmt_block gone = {0, 0, false};
-    if (pmt_heap != PMT_HEAP_EXACT) {
-        gone = (struct pmt_block){(size_t)touch_if_large(usable_size(block)), 0, true};
-        pmt_count(PMT_OWNER_NATIVE, -(int64_t)gone.size, -1);
-    } else if (PMT_UNLIKELY(!pmt_shadow_is_aligned(block)))
-        count_unaligned(block, -1);
-    else if (!pmt_inside) {
-        gone = pmt_shadow_take(block);
-        if (gone.is_known)
-            pmt_shadow_count_off(&gone);
-    }
+    if (pmt_heap != PMT_HEAP_EXACT)
+        count_rounded(block, PMT_FREED, 1);
+    else if (PMT_UNLIKELY(!pmt_shadow_is_aligned(block)))
+        count_unaligned(block, PMT_FREED, 1);
+    else if (!pmt_inside)
+        gone = pmt_account_gone(block, PMT_GIL_ASK, is_freed);
     return gone;
 }
 
 /* Takes count_gone() back. */
 static PMT_SLOW void count_back(void *block, const struct pmt_block *gone)
 {
-    if (pmt_heap == PMT_HEAP_EXACT && !pmt_shadow_is_aligned(block))
-        count_unaligned(block, 1);
-    else if (gone->is_known && (pmt_heap != PMT_HEAP_EXACT || pmt_shadow_set(block, gone->size, gone->owner)))
-        pmt_shadow_count_back(gone);
+    if (pmt_heap != PMT_HEAP_EXACT)
+        count_rounded(block, PMT_FREED, -1);
+    else if (!pmt_shadow_is_aligned(block))
+        count_unaligned(block, PMT_FREED, -1);
+    else
+        pmt_account_back(block, gone, pmt_python_has_gil());
 }
 
 static void *out_of_pool(size_t size, size_t alignment)
@@ -95,7 +100,7 @@ PMT_EXPORT void *pmt_malloc(size_t size)
 {
     if (!NEXT(malloc))
         return out_of_pool(size, 16);
-    return count_new(pmt_next_malloc(size), size);
+    return count_new(pmt_next_malloc(size), size, true);
 }
 
 PMT_EXPORT void pmt_free(void *block);
@@ -103,7 +108,7 @@ PMT_EXPORT void pmt_free(void *block)
 {
     if (!block || is_pooled(block) || !NEXT(free))
         return;
-    count_gone(block);
+    count_gone(block, true);
     pmt_next_free(block);
 }
 
@@ -114,7 +119,7 @@ PMT_EXPORT void *pmt_calloc(size_t count, size_t size)
     bool is_too_large = __builtin_mul_overflow(count, size, &bytes);
     if (!NEXT(calloc))
         return out_of_pool(is_too_large ? SIZE_MAX : bytes, 16);
-    return count_new(pmt_next_calloc(count, size), bytes);
+    return count_new(pmt_next_calloc(count, size), bytes, true);
 }
 
 /* A block of the pool moves to the heap when it is resized. */
@@ -134,16 +139,16 @@ PMT_EXPORT void *pmt_realloc(void *block, size_t size);
 PMT_EXPORT void *pmt_realloc(void *block, size_t size)
 {
     if (!block && NEXT(realloc) && !pmt_inside)
-        return count_new(pmt_next_realloc(block, size), size);
+        return count_new(pmt_next_realloc(block, size), size, true);
     if (is_pooled(block) || !NEXT(realloc))
         return block ? move_out_of_pool(block, size) : out_of_pool(size, 16);
     if (pmt_inside)
         return pmt_next_realloc(block, size);
-    struct pmt_block gone = count_gone(block);
+    struct pmt_block gone = count_gone(block, size == 0);
     void *fresh = pmt_next_realloc(block, size);
     if (PMT_UNLIKELY(!fresh && size > 0))
         count_back(block, &gone);
-    return count_new(fresh, size);
+    return count_new(fresh, size, false);
 }
 
 /* libc's own calls the foremost realloc; another allocator's may not. So it counts here, once, unless another malloc
@@ -162,13 +167,13 @@ PMT_EXPORT void *pmt_reallocarray(void *block, size_t count, size_t size)
     if (pmt_is_behind || pmt_inside)
         return pmt_next_reallocarray(block, count, size);
     if (block)
-        gone = count_gone(block);
+        gone = count_gone(block, false);
     pmt_inside = 1;
     void *fresh = pmt_next_reallocarray(block, count, size);
     pmt_inside = 0;
     if (PMT_UNLIKELY(!fresh && bytes > 0))
         count_back(block, &gone);
-    return count_new(fresh, bytes);
+    return count_new(fresh, bytes, !block);
 }
 
 PMT_EXPORT int pmt_posix_memalign(void **block, size_t alignment, size_t size);
@@ -180,33 +185,33 @@ PMT_EXPORT int pmt_posix_memalign(void **block, size_t alignment, size_t size)
     }
     int error = pmt_next_posix_memalign(block, alignment, size);
     if (error == 0)
-        count_new(*block, size);
+        count_new(*block, size, true);
     return error;
 }
 
 PMT_EXPORT void *pmt_aligned_alloc(size_t alignment, size_t size);
 PMT_EXPORT void *pmt_aligned_alloc(size_t alignment, size_t size)
 {
-    return NEXT(aligned_alloc) ? count_new(pmt_next_aligned_alloc(alignment, size), size)
+    return NEXT(aligned_alloc) ? count_new(pmt_next_aligned_alloc(alignment, size), size, true)
                                : out_of_pool(size, alignment);
 }
 
 PMT_EXPORT void *pmt_memalign(size_t alignment, size_t size);
 PMT_EXPORT void *pmt_memalign(size_t alignment, size_t size)
 {
-    return NEXT(memalign) ? count_new(pmt_next_memalign(alignment, size), size) : out_of_pool(size, alignment);
+    return NEXT(memalign) ? count_new(pmt_next_memalign(alignment, size), size, true) : out_of_pool(size, alignment);
 }
 
 PMT_EXPORT void *pmt_valloc(size_t size);
 PMT_EXPORT void *pmt_valloc(size_t size)
 {
-    return NEXT(valloc) ? count_new(pmt_next_valloc(size), size) : out_of_pool(size, 4096);
+    return NEXT(valloc) ? count_new(pmt_next_valloc(size), size, true) : out_of_pool(size, 4096);
 }
 
 PMT_EXPORT void *pmt_pvalloc(size_t size);
 PMT_EXPORT void *pmt_pvalloc(size_t size)
 {
-    return NEXT(pvalloc) ? count_new(pmt_next_pvalloc(size), size) : out_of_pool(size, 4096);
+    return NEXT(pvalloc) ? count_new(pmt_next_pvalloc(size), size, true) : out_of_pool(size, 4096);
 }
 
 PMT_EXPORT size_t pmt_malloc_usable_size(void *block);
@@ -226,7 +231,7 @@ PMT_EXPORT void pmt_free_sized(void *block, size_t size)
         return;
     }
     if (block)
-        count_gone(block);
+        count_gone(block, true);
     pmt_next_free_sized(block, size);
 }
 
@@ -238,7 +243,7 @@ PMT_EXPORT void pmt_free_aligned_sized(void *block, size_t alignment, size_t siz
         return;
     }
     if (block)
-        count_gone(block);
+        count_gone(block, true);
     pmt_next_free_aligned_sized(block, alignment, size);
 }
 

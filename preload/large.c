@@ -4,7 +4,7 @@
  * make a page of ours resident for every block, and show in the RSS that is measured. There are few of them, and each
  * costs a system call and page faults anyway, so that a lock is nothing. Open addressing, at most half full; an entry
  * that is taken out is closed up by moving later ones back. Protected by pmt_large_lock. */
-#include "shadow.h"
+#include "account.h"
 
 #include <string.h>
 
@@ -15,7 +15,7 @@
 struct large {
     uintptr_t address; /* 0: free */
     size_t size;
-    uint32_t owner;
+    uint32_t what;
 };
 
 struct pmt_lock pmt_large_lock;
@@ -57,26 +57,27 @@ static bool grow_locked(void)
 void pmt_large_start(void)
 {
     for (size_t i = 0; i < sizeof first_table / sizeof *first_table; i++)
-        ((volatile struct large *)first_table)[i].owner = 0;
+        ((volatile struct large *)first_table)[i].what = 0;
 }
 
 /* As pmt_shadow_set(). */
-PMT_SLOW bool pmt_large_set(const void *block, size_t size, uint32_t owner)
+PMT_SLOW bool pmt_large_set(const void *block, size_t size, uint32_t what)
 {
     pmt_gate_touch();
     if (!pmt_lock_take(&pmt_large_lock))
         return false;
+    struct pmt_block stale = {0, 0, false};
     bool has_room = pmt_large_count * 2 < room || grow_locked();
     if (has_room) {
         struct large *entry = find_locked((uintptr_t)block);
-        struct pmt_block stale = {entry->size, entry->owner, entry->address != 0};
-        *entry = (struct large){(uintptr_t)block, size, owner};
-        if (stale.is_known)
-            pmt_shadow_count_off(&stale);
-        else
+        stale = (struct pmt_block){entry->size, entry->what, entry->address != 0};
+        *entry = (struct large){(uintptr_t)block, size, what};
+        if (!stale.is_known)
             __atomic_fetch_add(&pmt_large_count, 1, __ATOMIC_RELAXED);
     }
     pmt_lock_drop(&pmt_large_lock);
+    if (stale.is_known)
+        pmt_account_off(&stale, pmt_python_has_gil());
     return has_room;
 }
 
@@ -102,10 +103,23 @@ PMT_SLOW struct pmt_block pmt_large_take(const void *block)
     struct large *entry = find_locked((uintptr_t)block);
     if (entry->address) {
         pmt_gate_touch();
-        known = (struct pmt_block){entry->size, entry->owner, true};
+        known = (struct pmt_block){entry->size, entry->what, true};
         close_up_locked((size_t)(entry - table));
         __atomic_fetch_sub(&pmt_large_count, 1, __ATOMIC_RELAXED);
     }
     pmt_lock_drop(&pmt_large_lock);
     return known;
+}
+
+/* As pmt_shadow_mark(). */
+PMT_SLOW bool pmt_large_mark(const void *block, uint32_t mark)
+{
+    if (!pmt_lock_take(&pmt_large_lock))
+        return false;
+    struct large *entry = find_locked((uintptr_t)block);
+    bool is_known = entry->address != 0;
+    if (is_known)
+        entry->what |= mark;
+    pmt_lock_drop(&pmt_large_lock);
+    return is_known;
 }

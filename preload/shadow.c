@@ -1,5 +1,5 @@
 /* shadow.c: the rare half of shadow.h: new leaves, and marks that nobody took away. */
-#include "shadow.h"
+#include "account.h"
 
 #include "sys.h"
 
@@ -27,15 +27,20 @@ PMT_SLOW uint32_t *pmt_shadow_new_leaf(uintptr_t address)
     return pmt_shadow_entry((const void *)address);
 }
 
-void pmt_shadow_count_back(const struct pmt_block *block)
-{
-    pmt_count(block->owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, (int64_t)block->size, 1);
-}
-
 PMT_SLOW void pmt_shadow_forget_stale(const uint32_t *entry)
 {
-    struct pmt_block stale = {pmt_shadow_size(entry), *entry & PMT_SHADOW_PYTHON, true};
-    pmt_shadow_count_off(&stale);
+    struct pmt_block stale = {pmt_shadow_size(entry), pmt_shadow_what(entry), true};
+    pmt_account_off(&stale, pmt_python_has_gil());
+}
+
+/* Marks a live block. False: it is not known. The caller sees to it that it stays alive. */
+PMT_SLOW bool pmt_shadow_mark(const void *block, uint32_t mark)
+{
+    uint32_t *entry = pmt_shadow_is_aligned(block) ? pmt_shadow_entry(block) : NULL;
+    if (!entry || !(*entry & PMT_SHADOW_START))
+        return pmt_large_mark(block, mark);
+    *entry |= mark;
+    return true;
 }
 
 /* A range of heap is unmapped: the table beside it goes too, where it is whole pages. The blocks in it are gone. */

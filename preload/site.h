@@ -13,8 +13,9 @@
  * everyone else, with atomic ones. What is allocated outside Python has site 0 and needs no counters: it is the tallies
  * (count.c) less all sites.
  *
- * Invariants, for every site: live = allocated - freed over both banks; the live bytes of all sites with site 0 are those
- * of the tallies. Live at the peak: a bank whose epoch is older than pmt_site_epoch has not changed since the peak. */
+ * Invariants, for every site: live = allocated - freed over both banks; the live bytes of all sites with site 0 are
+ * those of the tallies. Live at the peak: a bank whose epoch is older than pmt_peak_epoch has not changed since the
+ * peak. */
 #ifndef PMT_SITE_H
 #define PMT_SITE_H
 
@@ -24,7 +25,8 @@
 #pragma GCC visibility push(hidden)
 
 struct pmt_site_bank {
-    uint64_t allocated_bytes, allocated_blocks, freed_bytes, freed_blocks, temporary_blocks;
+    struct pmt_net sums[PMT_FLOWS];
+    int64_t temporary_blocks;
     int64_t peak_bytes; /* live when the peak of `epoch` was reached */
     uint64_t epoch;
 };
@@ -41,7 +43,6 @@ struct pmt_site {
 #define PMT_STRINGS_MAX (32u << 20) /* bytes */
 
 extern struct pmt_lock pmt_site_lock;
-extern uint64_t pmt_site_epoch; /* of the highest total so far; plain under the GIL */
 
 /* ---- finding and entering; any thread. All return an ID; when a table is full PMT_NO_FUNCTION, the parent node,
  * PMT_SITE_OTHER, PMT_NO_STRING. */
@@ -68,6 +69,13 @@ static inline struct pmt_site *pmt_site_at(uint32_t id)
     return &pmt_site_chunks[id >> PMT_SITE_CHUNK_BITS][id & ((1u << PMT_SITE_CHUNK_BITS) - 1)];
 }
 
+static inline struct pmt_site_bank *pmt_site_free_bank(uint32_t id)
+{
+    return &pmt_site_free_banks[id >> PMT_SITE_CHUNK_BITS][id & ((1u << PMT_SITE_CHUNK_BITS) - 1)];
+}
+
+extern __thread uint32_t pmt_site_label_mine; /* the label that this thread's allocations carry */
+
 /* ---- for capture.c: whole tables. Counts are read first, then records below them are complete. */
 struct pmt_site_counts {
     uint32_t functions, nodes, sites, strings; /* strings: bytes */
@@ -82,12 +90,6 @@ bool pmt_site_get_if_touched(uint32_t id, int side, struct pmt_record_site *reco
 void pmt_site_get(uint32_t id, struct pmt_record_site *record);
 /* Bytes [offset, offset + size) of the stream of strings; as many as lie together in memory: returns their number. */
 size_t pmt_site_get_strings(uint32_t offset, const char **bytes);
-
-/* The highest total so far: bytes, when (CLOCK_MONOTONIC ns), and by how much it may be too low. */
-struct pmt_site_peak {
-    int64_t bytes, monotonic_ns, error_bytes;
-};
-struct pmt_site_peak pmt_site_peak(void);
 
 #pragma GCC visibility pop
 

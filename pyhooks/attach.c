@@ -132,6 +132,8 @@ bool pmt_attach_wait(PyFrameObject *frame, int what)
         py.PyErr_Fetch(&type, &value, &traceback);
         begin_running();
         pmt_pyver_check_layout(frame);
+        if (pmt_heap == PMT_HEAP_EXACT)
+            pmt_stack_start(py.PyThreadState_Get(), frame);
         py.PyErr_Restore(type, value, traceback);
         return true;
     }

@@ -8,8 +8,8 @@
  * Other tools put allocators in our place: PYTHONMALLOC and -X dev do before user code, so until Python is ready every
  * allocation that reaches malloc looks (attach.c); a later removal is noticed at the next check, and said.
  * poison.h stays out: the fields of PyMemAllocatorEx have the poisoned names. */
+#include "account.h"
 #include "pyhooks.h"
-#include "shadow.h"
 
 #define DOMAINS 3
 #define LAYERS_MAX 32 /* of a domain: CPython swaps allocators a few times while it starts */
@@ -23,22 +23,28 @@ static int layer_count[DOMAINS]; /* Protected by the GIL, or by there being one 
 static void (*get_allocator)(PyMemAllocatorDomain, PyMemAllocatorEx *);
 static void (*set_allocator)(PyMemAllocatorDomain, PyMemAllocatorEx *);
 
-PMT_HOT void *count_new(void *block, size_t size)
+/* The raw domain may be used without the GIL, the others not. */
+static inline bool is_raw(const struct layer *layer)
 {
-    if (PMT_LIKELY(block && pmt_shadow_is_aligned(block) && pmt_shadow_set(block, size, PMT_SHADOW_PYTHON)))
-        pmt_count(PMT_OWNER_PYTHON, (int64_t)size, 1);
+    return layer < layers[PYMEM_DOMAIN_RAW] + LAYERS_MAX;
+}
+
+PMT_HOT void *count_new(const struct layer *layer, void *block, size_t size, bool is_fresh)
+{
+    if (PMT_LIKELY(block && pmt_shadow_is_aligned(block)))
+        pmt_account_new(block, size, PMT_OWNER_PYTHON, pmt_stack_here(PMT_OWNER_PYTHON, !is_raw(layer)), is_fresh);
     return block;
 }
 
 /* Counts off a block that is about to be freed. One made before we came is known as native, or not at all. */
-PMT_HOT struct pmt_block count_gone(void *block)
+PMT_HOT struct pmt_block count_gone(const struct layer *layer, void *block, bool is_freed)
 {
     struct pmt_block gone = {0, 0, false};
     if (PMT_UNLIKELY(!pmt_shadow_is_aligned(block)))
         return gone;
-    gone = pmt_shadow_take(block);
-    if (PMT_LIKELY(gone.is_known))
-        pmt_count(gone.owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, -(int64_t)gone.size, -1);
+    gone = pmt_account_gone(block, is_raw(layer) || pmt_stack_has_own_gils ? PMT_GIL_ASK : PMT_GIL_HELD, is_freed);
+    if (PMT_UNLIKELY(gone.what & PMT_SHADOW_CODE))
+        pmt_stack_forget_code(block);
     return gone;
 }
 
@@ -50,7 +56,7 @@ static void *domain_malloc(void *context, size_t size)
     pmt_inside = 1;
     void *block = layer->next.malloc(layer->next.ctx, size);
     pmt_inside = 0;
-    return count_new(block, size);
+    return count_new(layer, block, size, true);
 }
 
 static void *domain_calloc(void *context, size_t count, size_t size)
@@ -61,13 +67,7 @@ static void *domain_calloc(void *context, size_t count, size_t size)
     pmt_inside = 1;
     void *block = layer->next.calloc(layer->next.ctx, count, size);
     pmt_inside = 0;
-    return count_new(block, count * size); /* did not overflow, or there is no block */
-}
-
-static PMT_SLOW void count_back(void *block, const struct pmt_block *gone)
-{
-    if (block && gone->is_known && pmt_shadow_set(block, gone->size, gone->owner))
-        pmt_count(gone->owner ? PMT_OWNER_PYTHON : PMT_OWNER_NATIVE, (int64_t)gone->size, 1);
+    return count_new(layer, block, count * size, true); /* did not overflow, or there is no block */
 }
 
 static void *domain_realloc(void *context, void *block, size_t size)
@@ -77,20 +77,20 @@ static void *domain_realloc(void *context, void *block, size_t size)
     if (pmt_inside)
         return layer->next.realloc(layer->next.ctx, block, size);
     if (block)
-        gone = count_gone(block);
+        gone = count_gone(layer, block, false);
     pmt_inside = 1;
     void *fresh = layer->next.realloc(layer->next.ctx, block, size);
     pmt_inside = 0;
-    if (PMT_UNLIKELY(!fresh))
-        count_back(block, &gone);
-    return count_new(fresh, size);
+    if (PMT_UNLIKELY(!fresh && block))
+        pmt_account_back(block, &gone, pmt_python_has_gil());
+    return count_new(layer, fresh, size, !block);
 }
 
 /* A block that we do not know goes down as what it is to the layers below. */
 static void domain_free(void *context, void *block)
 {
     struct layer *layer = context;
-    if (pmt_inside || !block || PMT_UNLIKELY(!count_gone(block).is_known)) {
+    if (pmt_inside || !block || PMT_UNLIKELY(!count_gone(layer, block, true).is_known)) {
         layer->next.free(layer->next.ctx, block);
         return;
     }

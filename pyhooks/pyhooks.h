@@ -6,6 +6,7 @@
  *    events.c   chooses the engine that tells events; the engines: profiler.c
  *    frames.c   names of code objects for the log
  *    domains.c  the three allocator domains, wrapped
+ *    stack.c    the stack of Python frames that an allocation is made from
  *    points.c   MEMPOINTs
  *    module.c   builtins and module `pmt`; prelude.py holds what is better said in Python
  *
@@ -44,6 +45,20 @@ PyThreadState *pmt_pyver_current_thread(void);
 void pmt_pyver_profile_new_threads(PyThreadState *current, Py_tracefunc function);
 void pmt_pyver_start(int minor, PyThreadState *current);
 
+#define PMT_PYVER_THREAD_INTERPRETER 16 /* in a thread state of every version: after prev and next */
+
+/* Where a thread state, frames and code objects keep what a stack is read from: offsets in bytes; -1: has none. */
+struct pmt_pyver_stack {
+    int first, last;           /* minor versions */
+    int thread_frame, current; /* in the thread state: the frame; or what holds it at `current` */
+    int previous, code, place; /* in a frame; place: 4 bytes before 3.11, else a pointer */
+    int owner;                 /* a byte: from `foreign` on, the frame is none of Python code */
+    int foreign;
+    int file, name, line, traceable; /* in a code object; traceable: instructions before which a frame is unfinished */
+};
+const struct pmt_pyver_stack *pmt_pyver_stack(void);
+bool pmt_pyver_is_finished(const struct pmt_pyver_stack *stack, const char *frame);
+
 PyInterpreterState *pmt_pyver_interpreter(void);
 bool pmt_pyver_has_own_gils(void);
 bool pmt_pyver_has_atexit_of_interpreter(void);
@@ -54,6 +69,11 @@ void pmt_domains_start(const struct pmt_elf *python);
 void pmt_domains_wrap(bool also_swaps);
 void pmt_domains_check(void);
 bool pmt_domains_are_aligned(void);
+
+/* stack.c */
+extern bool pmt_stack_has_own_gils; /* interpreters may have a GIL each: who holds one may not hold the main one's */
+void pmt_stack_start(PyThreadState *thread, PyFrameObject *frame);
+void pmt_stack_forget_code(const void *code);
 
 /* points.c */
 bool pmt_points_add(const char *id, size_t size, int64_t memory);

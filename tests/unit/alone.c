@@ -1,6 +1,6 @@
 /* alone.c: the little of life.c and pyhooks/ that other modules refer to, so that these can be tested alone: without a
  * constructor that starts the library in the test program. A process that is never a fork, and has no Python. */
-#include "core.h"
+#include "account.h"
 
 #include <stdlib.h>
 
@@ -9,7 +9,7 @@ int pmt_pid;
 int64_t pmt_start_unix;
 char pmt_directory[PMT_PATH_SIZE];
 bool pmt_directory_is_default;
-bool pmt_python_is_starting;
+bool pmt_python_is_starting, pmt_python_has_stacks;
 
 static char alive = 1;
 volatile char *pmt_life_alive = &alive;
@@ -26,5 +26,17 @@ void pmt_life_child(void)
 
 void pmt_python_memory_mapped(void)
 {
+    abort();
+}
+
+bool pmt_python_has_gil_slow(void)
+{
+    abort();
+}
+
+struct pmt_here pmt_stack_here(enum pmt_owner owner, bool has_gil)
+{
+    (void)owner;
+    (void)has_gil;
     abort();
 }

@@ -17,7 +17,8 @@ static void check_total(int64_t want_bytes, int64_t want_blocks)
 
 static void count(int64_t bytes, int64_t blocks)
 {
-    pmt_count(PMT_OWNER_NATIVE, bytes, blocks);
+    enum pmt_flow flow = bytes < 0 ? PMT_FREED : PMT_ALLOCATED;
+    pmt_count(PMT_OWNER_NATIVE, flow, bytes < 0 ? -bytes : bytes, bytes < 0 ? -blocks : blocks);
 }
 
 static void one_thread_adds_up(void **state)
@@ -36,12 +37,12 @@ static void owners_are_counted_apart(void **state)
 {
     (void)state;
     count(64, 1);
-    pmt_count(PMT_OWNER_PYTHON, 1000, 3);
+    pmt_count(PMT_OWNER_PYTHON, PMT_ALLOCATED, 1000, 3);
     struct pmt_net python = pmt_count_total(PMT_OWNER_PYTHON);
     assert_int_equal(python.bytes, 1000);
     assert_int_equal(python.blocks, 3);
     check_total(64, 1);
-    pmt_count(PMT_OWNER_PYTHON, -1000, -3);
+    pmt_count(PMT_OWNER_PYTHON, PMT_FREED, 1000, 3);
     count(-64, -1);
     check_total(0, 0);
 }

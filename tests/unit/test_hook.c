@@ -209,7 +209,7 @@ static void a_stale_mark_is_counted_off(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         size_t again = i < 2 ? 20 : PMT_SHADOW_LARGE;
-        pmt_count(PMT_OWNER_NATIVE, (int64_t)sizes[i], 1);
+        pmt_count(PMT_OWNER_NATIVE, PMT_ALLOCATED, (int64_t)sizes[i], 1);
         assert_true(pmt_shadow_set(heap, sizes[i], 0));
         assert_true(pmt_shadow_set(heap, again, 0));
         check_total(0, 0);

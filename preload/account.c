@@ -1,0 +1,38 @@
+/* account.c: the rare half of account.h. */
+#include "account.h"
+
+#include "poison.h"
+
+/* The first change of a bank since the highest total: what it held then is what it holds now. */
+void pmt_account_settle(struct pmt_site_bank *bank, uint64_t epoch)
+{
+    int64_t live = __atomic_load_n(&bank->sums[PMT_ALLOCATED].bytes, __ATOMIC_RELAXED) -
+                   __atomic_load_n(&bank->sums[PMT_FREED].bytes, __ATOMIC_RELAXED);
+    __atomic_store_n(&bank->peak_bytes, live, __ATOMIC_RELAXED);
+    __atomic_store_n(&bank->epoch, epoch, __ATOMIC_RELAXED);
+}
+
+/* Counts off a block whose free nobody showed us. */
+PMT_SLOW void pmt_account_off(const struct pmt_block *block, bool is_held)
+{
+    uint32_t site = block->what & PMT_SHADOW_SITE;
+    pmt_count(pmt_block_owner(block), PMT_FREED, (int64_t)block->size, 1);
+    if (site)
+        pmt_account_site(site, block->size, PMT_FREED, is_held);
+    pmt_account_move_total(-(int64_t)block->size, is_held);
+}
+
+/* The block could not be resized and is what it was: takes pmt_account_gone() back. */
+PMT_SLOW void pmt_account_back(const void *block, const struct pmt_block *gone, bool is_held)
+{
+    uint32_t site = gone->what & PMT_SHADOW_SITE;
+    if (!gone->is_known || !pmt_shadow_set(block, gone->size, gone->what))
+        return;
+    pmt_count(pmt_block_owner(gone), PMT_FREED, -(int64_t)gone->size, -1);
+    if (site) {
+        struct pmt_site_bank *bank = is_held ? &pmt_site_at(site)->held : pmt_site_free_bank(site);
+        __atomic_fetch_sub(&bank->sums[PMT_FREED].bytes, (int64_t)gone->size, __ATOMIC_RELAXED);
+        __atomic_fetch_sub(&bank->sums[PMT_FREED].blocks, 1, __ATOMIC_RELAXED);
+    }
+    pmt_account_move_total((int64_t)gone->size, is_held);
+}

@@ -1,0 +1,311 @@
+/* stack.c: the site of an allocation: where in Python it is made.
+ *
+ *    thread state -> frame -> frame -> ...   code objects and places: hashed -- known --> site
+ *                                                                       | not yet
+ *                    frames gathered; outermost first: node of each below that of its caller (site.h) -> site
+ *
+ * The hot half reads frames and nothing else: no lock, no reference, no call. What it finds is remembered by the hash
+ * of the stack, 64 bits of it. A code object's address stands for it while it lives: when one of those that have a name
+ * in the tables is freed (domains.c sees it by a mark in the table of blocks), all that is remembered is void. A thread
+ * reads its own frames, which nobody else changes: so it needs no GIL. */
+#include "pyhooks.h"
+
+#include <string.h>
+
+#include "account.h"
+#include "sys.h"
+
+#include "poison.h"
+
+#define FRAMES_MORE 8 /* frames that may turn out not to be Python's, beyond --depth */
+#define TEXT_MAX 16384
+#define MEMORY_BITS 14
+#define EDGE_BITS 13
+#define MIX_PLACE 0x9e3779b97f4a7c15u
+#define MIX_FRAME 0xff51afd7ed558ccdu
+
+bool pmt_python_has_stacks, pmt_stack_has_own_gils;
+
+static struct pmt_pyver_stack at; /* offsets; set before pmt_python_has_stacks */
+static PyThreadState *(*current_thread)(void);
+static PyInterpreterState *main_interpreter;
+static uint64_t generation; /* of code objects: atomic */
+
+/* What a hash stands for. Written without a lock: key is the hash ^ value, so that a torn entry does not match. */
+struct remembered {
+    uint64_t key, value;
+};
+static struct remembered sites[1u << MEMORY_BITS], edges[1u << EDGE_BITS];
+
+/* Where a stack is gathered; of a thread, or rather of its tally. */
+struct gathered {
+    int count;
+    bool is_cut;
+    struct {
+        const void *code;
+        int64_t place;
+    } frames[1024];
+    char text[TEXT_MAX];
+};
+
+static inline const char *pointer_at(const void *object, int offset)
+{
+    const char *value;
+    memcpy(&value, (const char *)object + offset, sizeof value);
+    return value;
+}
+
+static inline bool recall(const struct remembered *memory, int bits, uint64_t hash, uint64_t *value)
+{
+    const struct remembered *entry = &memory[hash >> (64 - bits)];
+    *value = __atomic_load_n(&entry->value, __ATOMIC_RELAXED);
+    return (__atomic_load_n(&entry->key, __ATOMIC_RELAXED) ^ *value) == hash;
+}
+
+static void remember(struct remembered *memory, int bits, uint64_t hash, uint64_t value)
+{
+    struct remembered *entry = &memory[hash >> (64 - bits)];
+    __atomic_store_n(&entry->value, value, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->key, hash ^ value, __ATOMIC_RELAXED);
+}
+
+/* ---- the hot half */
+
+static inline const char *top_frame(const char *thread)
+{
+    const char *frame = pointer_at(thread, at.thread_frame);
+    return at.current >= 0 && frame ? pointer_at(frame, at.current) : frame;
+}
+
+static inline bool is_foreign(const char *frame)
+{
+    return at.owner >= 0 && frame[at.owner] >= at.foreign;
+}
+
+static inline int64_t place_of(const char *frame)
+{
+    if (at.owner >= 0) /* 3.11 on */
+        return (int64_t)(uintptr_t)pointer_at(frame, at.place);
+    int32_t place;
+    memcpy(&place, frame + at.place, sizeof place);
+    return place;
+}
+
+PMT_HOT uint64_t mix(uint64_t hash, const void *code, int64_t place)
+{
+    hash = (hash ^ ((uint64_t)(uintptr_t)code + (uint64_t)place * MIX_PLACE)) * MIX_FRAME;
+    return hash ^ hash >> 29;
+}
+
+static inline uint64_t start_of_hash(void)
+{
+    return (__atomic_load_n(&generation, __ATOMIC_ACQUIRE) << 40) + ((uint64_t)pmt_site_label_mine << 2) + 1;
+}
+
+PMT_HOT uint64_t hash_stack(const char *thread, enum pmt_owner owner)
+{
+    uint64_t hash = start_of_hash() + (uint64_t)owner;
+    int64_t left = pmt_config.depth + FRAMES_MORE;
+    const char *frame = top_frame(thread);
+    for (; frame && left > 0; frame = pointer_at(frame, at.previous)) {
+        if (is_foreign(frame))
+            continue;
+        hash = mix(hash, pointer_at(frame, at.code), place_of(frame));
+        left--;
+    }
+    return mix(hash, frame ? &at : NULL, 0);
+}
+
+static uint32_t resolve(const char *thread, enum pmt_owner owner, uint64_t hash);
+
+/* The thread whose frames are read, NULL if there is none; whether it holds the main interpreter's GIL. */
+PMT_HOT const char *this_thread(bool has_gil, bool *is_held)
+{
+    const char *running = (const char *)current_thread();
+    if (has_gil || pmt_stack_has_own_gils) { /* from 3.12 on the current thread state is the thread's own */
+        *is_held = running && pointer_at(running, PMT_PYVER_THREAD_INTERPRETER) == (const char *)main_interpreter;
+        if (running)
+            return running;
+    }
+    const char *mine = (const char *)py.PyGILState_GetThisThreadState();
+    *is_held = mine && mine == running && !pmt_stack_has_own_gils;
+    return mine;
+}
+
+/* See account.h. */
+struct pmt_here pmt_stack_here(enum pmt_owner owner, bool has_gil)
+{
+    uint64_t site;
+    struct pmt_here here = {owner == PMT_OWNER_PYTHON ? PMT_SITE_PYTHON : PMT_SITE_NATIVE, false};
+    if (PMT_UNLIKELY(!pmt_python_has_stacks))
+        return here;
+    const char *thread = this_thread(has_gil, &here.is_held);
+    if (PMT_UNLIKELY(!thread))
+        return here;
+    uint64_t hash = hash_stack(thread, owner);
+    if (PMT_UNLIKELY(!recall(sites, MEMORY_BITS, hash, &site)))
+        site = resolve(thread, owner, hash);
+    here.site = (uint32_t)site;
+    return here;
+}
+
+/* ---- the slow half: a stack that was not seen before, or not lately */
+
+/* The thread's memory for it, NULL without any. */
+static struct gathered *gathering(void)
+{
+    struct pmt_tally *mine = pmt_tally_mine;
+    if (mine && !mine->stack)
+        mine->stack = pmt_sys_pages(sizeof(struct gathered));
+    return mine ? mine->stack : NULL;
+}
+
+/* The frames that were hashed, less those that Python does not show; innermost first. */
+static void gather(const char *thread, struct gathered *stack)
+{
+    int64_t left = pmt_config.depth + FRAMES_MORE;
+    stack->count = 0;
+    const char *frame = top_frame(thread);
+    for (; frame && left > 0 && stack->count < pmt_config.depth; frame = pointer_at(frame, at.previous)) {
+        if (is_foreign(frame))
+            continue;
+        left--;
+        if (!pmt_pyver_is_finished(&at, frame))
+            continue;
+        stack->frames[stack->count].code = pointer_at(frame, at.code);
+        stack->frames[stack->count++].place = place_of(frame);
+    }
+    while (frame && is_foreign(frame))
+        frame = pointer_at(frame, at.previous);
+    stack->is_cut = frame != NULL;
+}
+
+/* A Python string as it was when it was bytes: UTF-8, and what could not be decoded then. */
+static size_t put_bytes(char *text, const char *string)
+{
+    PyObject *object = (PyObject *)(uintptr_t)string;
+    Py_ssize_t length = py.PyUnicode_GetLength(object);
+    size_t size = 0;
+    for (Py_ssize_t i = 0; i < length && size + 4 <= TEXT_MAX; i++) {
+        uint32_t c = py.PyUnicode_ReadChar(object, i);
+        if (c >= 0xdc80 && c <= 0xdcff)
+            text[size++] = (char)(c & 0xff);
+        else
+            size += pmt_utf8_put(text + size, c);
+    }
+    return size;
+}
+
+/* The code's function. A code object is known by its address as long as a mark on its block will tell when it goes. One
+ * without a block of its own is part of the interpreter, and stays. */
+static uint32_t function_of(const char *code, char *text)
+{
+    int32_t line;
+    uint32_t function = pmt_site_code_function(code);
+    if (function != PMT_NO_FUNCTION)
+        return function;
+    uint32_t file = pmt_site_string(text, put_bytes(text, pointer_at(code, at.file)));
+    uint32_t name = pmt_site_string(text, put_bytes(text, pointer_at(code, at.name)));
+    memcpy(&line, code + at.line, sizeof line);
+    function = pmt_site_function(file, name, line);
+    if (function == PMT_NO_FUNCTION)
+        return function;
+    if (pmt_shadow_mark(code, PMT_SHADOW_CODE))
+        pmt_site_code_enter(code, function);
+    return function;
+}
+
+/* The node of a frame below its caller's. */
+static uint32_t node_of(uint32_t parent, const char *code, int64_t place, char *text)
+{
+    uint64_t value, hash = mix(start_of_hash() + ((uint64_t)parent << 8), code, place);
+    if (recall(edges, EDGE_BITS, hash, &value))
+        return (uint32_t)value;
+    uint32_t function = function_of(code, text);
+    if (function == PMT_NO_FUNCTION)
+        return parent;
+    uint32_t node = pmt_site_node(parent, function, pmt_pyver_line(code, place));
+    remember(edges, EDGE_BITS, hash, node);
+    return node;
+}
+
+/* Which site a stack is, found out frame by frame. pmt_inside: what Python might allocate meanwhile is not the host's.
+ */
+static PMT_SLOW uint32_t resolve(const char *thread, enum pmt_owner owner, uint64_t hash)
+{
+    struct gathered *stack = gathering();
+    if (!stack)
+        return PMT_SITE_OTHER;
+    int error = errno;
+    pmt_inside++;
+    gather(thread, stack);
+    uint32_t node = stack->is_cut ? PMT_NODE_CUT : PMT_NODE_ROOT;
+    for (int i = stack->count; i-- > 0;)
+        node = node_of(node, stack->frames[i].code, stack->frames[i].place, stack->text);
+    uint32_t site = node == PMT_NODE_ROOT && !pmt_site_label_mine
+                        ? (owner == PMT_OWNER_PYTHON ? PMT_SITE_PYTHON : PMT_SITE_NATIVE)
+                        : pmt_site_find(node, pmt_site_label_mine, owner);
+    pmt_inside--;
+    errno = error;
+    remember(sites, MEMORY_BITS, hash, site);
+    return site;
+}
+
+bool pmt_python_has_gil_slow(void)
+{
+    bool is_held;
+    this_thread(false, &is_held);
+    return is_held;
+}
+
+/* A code object that has a name in the tables is about to be freed. */
+PMT_SLOW void pmt_stack_forget_code(const void *code)
+{
+    pmt_site_code_forget(code);
+    __atomic_fetch_add(&generation, 1, __ATOMIC_RELEASE);
+}
+
+/* ---- start */
+
+static bool is_at(const char *object, int offset, PyObject *owner, const char *name)
+{
+    PyObject *value = py.PyObject_GetAttrString(owner, name);
+    bool is_same = value && pointer_at(object, offset) == (const char *)value;
+    if (value)
+        py.Py_DecRef(value);
+    else
+        py.PyErr_Clear();
+    return is_same;
+}
+
+/* Whether the offsets hold for a frame that runs, and its code. */
+static bool do_offsets_hold(PyThreadState *thread, PyFrameObject *frame)
+{
+    int64_t place;
+    PyObject *code = pmt_pyver_place(frame, &place);
+    const char *top = top_frame((const char *)thread);
+    PyObject *line = py.PyObject_GetAttrString(code, "co_firstlineno");
+    int32_t first_line;
+    memcpy(&first_line, (const char *)code + at.line, sizeof first_line);
+    bool holds = line && py.PyLong_AsLong(line) == first_line;
+    if (line)
+        py.Py_DecRef(line);
+    return holds && top && pointer_at(top, at.code) == (const char *)code && place_of(top) == place &&
+           is_at((const char *)code, at.file, code, "co_filename") &&
+           is_at((const char *)code, at.name, code, "co_name");
+}
+
+/* Python is ready, and `frame` runs in the thread: from here on stacks are read. */
+void pmt_stack_start(PyThreadState *thread, PyFrameObject *frame)
+{
+    const struct pmt_pyver_stack *found = pmt_pyver_stack();
+    if (found)
+        at = *found;
+    current_thread = py.PyThreadState_GetUnchecked ? py.PyThreadState_GetUnchecked : py._PyThreadState_UncheckedGet;
+    main_interpreter = pmt_pyver_interpreter();
+    pmt_stack_has_own_gils = pmt_pyver_has_own_gils();
+    if (found && current_thread && do_offsets_hold(thread, frame))
+        pmt_python_has_stacks = true;
+    else
+        pmt_say(PMT_VERBOSE_PROBLEMS, "the stacks of this Python cannot be read: allocations have no site");
+}
