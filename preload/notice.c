@@ -63,7 +63,7 @@ void pmt_notice_dlopen(const char *name, int flags)
 void pmt_notice_dlclose(void);
 void pmt_notice_dlclose(void)
 {
-    if (pmt_real_resolve() && pmt_python_is_starting)
+    if (pmt_real_resolve() && (pmt_python_is_starting || pmt_python_has_stacks))
         pmt_python_unloaded();
 }
 

@@ -50,6 +50,7 @@ uint32_t pmt_site_string(const char *bytes, size_t size);
 uint32_t pmt_site_function(uint32_t file, uint32_t name, int32_t first_line);
 uint32_t pmt_site_node(uint32_t parent, uint32_t function, int32_t line);
 uint32_t pmt_site_label(uint32_t name); /* labels are numbered from 1; 0: none, and when the table is full */
+size_t pmt_site_get_label(uint32_t label, const char **name); /* the size of its name; not ended by NUL */
 uint32_t pmt_site_find(uint32_t node, uint32_t label, enum pmt_owner owner);
 
 /* ---- code objects that are alive: which function each is. The caller forgets one before its address can be another's.

@@ -350,11 +350,14 @@ enum pmt_found pmt_python_look(void)
     return found;
 }
 
-/* Something is about to be unloaded, before an interpreter has started: it may be CPython. If it stays,
- * begin_interpreter() prepares anew. */
+/* Something is about to be unloaded, before an interpreter has started or after it has ended: it may be CPython. If it
+ * stays, begin_interpreter() prepares anew. */
 void pmt_python_unloaded(void)
 {
-    if (!was_dlopened)
+    if (!was_dlopened || stage == RUNNING)
+        return;
+    pmt_python_has_stacks = false;
+    if (!pmt_python_is_starting)
         return;
     pmt_python_is_found = pmt_python_is_starting = is_prepared = false;
     pmt_domains_forget();

@@ -483,13 +483,15 @@ static PyMethodDef module_functions[] = {
      "rss_peak() -> int\n\nHighest resident bytes so far (VmHWM). OSError if "
      "/proc cannot be read."},
     {"_rename_first_point", module_rename_first, METH_NOARGS, NULL},
+    {"_enter_label", pmt_label_enter, METH_O, NULL},
+    {"_leave_label", pmt_label_leave, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 /* What the module takes over from the interpreter's builtins and from prelude.py. */
 static bool fill_module(PyObject *module)
 {
-    static const char *const from_prelude[] = {"MemLog", "pp"};
+    static const char *const from_prelude[] = {"MemLog", "label", "pp"};
     struct home *home = find_home();
     bool is_set = home && home->logs && py.PyObject_SetAttrString(module, "MEMLOGS", home->logs) == 0 &&
                   py.PyObject_SetAttrString(module, "MemLogsList", home->list_type) == 0;

@@ -51,6 +51,36 @@ def pp(*objects):
             pprint.pprint(item)
 
 
+class label:
+    """label(name): a context manager, and a decorator; what the thread allocates inside carries the name.
+
+    Labels nest, the innermost counts. A label is the thread's: what other tasks of an event loop do during an await
+    inside of it carries it too."""
+
+    def __init__(self, name):
+        self.name = name
+        self._before = []
+
+    def __enter__(self):
+        import pmt
+        self._before.append(pmt._enter_label(self.name))
+        return self
+
+    def __exit__(self, *unused):
+        import pmt
+        pmt._leave_label(self._before.pop())
+
+    def __call__(self, func):
+        @functools.wraps(func)
+        def labelled(*args, **kwargs):
+            with type(self)(self.name):
+                return func(*args, **kwargs)
+        return labelled
+
+
+label.__module__ = 'pmt'
+
+
 def _name(func):
     inner = getattr(func, 'func', None)  # functools.partial
     return getattr(func, '__name__', None) or (_name(inner) if inner is not None else type(func).__name__)

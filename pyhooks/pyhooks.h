@@ -7,6 +7,7 @@
  *    frames.c   names of code objects for the log
  *    domains.c  the three allocator domains, wrapped
  *    stack.c    the stack of Python frames that an allocation is made from
+ *    label.c    names for what is allocated meanwhile
  *    points.c   MEMPOINTs
  *    module.c   builtins and module `pmt`; prelude.py holds what is better said in Python
  *
@@ -74,6 +75,11 @@ bool pmt_domains_are_aligned(void);
 extern bool pmt_stack_has_own_gils; /* interpreters may have a GIL each: who holds one may not hold the main one's */
 void pmt_stack_start(PyThreadState *thread, PyFrameObject *frame);
 void pmt_stack_forget_code(const void *code);
+size_t pmt_stack_put_bytes(char *text, size_t size, PyObject *string);
+
+/* label.c: functions of the module `pmt` */
+PyObject *pmt_label_enter(PyObject *self, PyObject *name);
+PyObject *pmt_label_leave(PyObject *self, PyObject *number);
 
 /* points.c */
 bool pmt_points_add(const char *id, size_t size, int64_t memory);

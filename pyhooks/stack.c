@@ -180,20 +180,25 @@ static void gather(const char *thread, struct gathered *stack)
     stack->is_cut = frame != NULL;
 }
 
-/* A Python string as it was when it was bytes: UTF-8, and what could not be decoded then. */
-static size_t put_bytes(char *text, const char *string)
+/* A Python string as it was when it was bytes: UTF-8, and what could not be decoded then. Cut at `size` bytes. */
+size_t pmt_stack_put_bytes(char *text, size_t size, PyObject *string)
 {
-    PyObject *object = (PyObject *)(uintptr_t)string;
-    Py_ssize_t length = py.PyUnicode_GetLength(object);
-    size_t size = 0;
-    for (Py_ssize_t i = 0; i < length && size + 4 <= TEXT_MAX; i++) {
-        uint32_t c = py.PyUnicode_ReadChar(object, i);
+    Py_ssize_t length = py.PyUnicode_GetLength(string);
+    size_t at_byte = 0;
+    for (Py_ssize_t i = 0; i < length && at_byte + 4 <= size; i++) {
+        uint32_t c = py.PyUnicode_ReadChar(string, i);
         if (c >= 0xdc80 && c <= 0xdcff)
-            text[size++] = (char)(c & 0xff);
+            text[at_byte++] = (char)(c & 0xff);
         else
-            size += pmt_utf8_put(text + size, c);
+            at_byte += pmt_utf8_put(text + at_byte, c);
     }
-    return size;
+    return at_byte;
+}
+
+static uint32_t string_at(const char *code, int offset, char *text)
+{
+    PyObject *string = (PyObject *)(uintptr_t)pointer_at(code, offset);
+    return pmt_site_string(text, pmt_stack_put_bytes(text, TEXT_MAX, string));
 }
 
 /* The code's function. A code object is known by its address as long as a mark on its block will tell when it goes. One
@@ -204,8 +209,7 @@ static uint32_t function_of(const char *code, char *text)
     uint32_t function = pmt_site_code_function(code);
     if (function != PMT_NO_FUNCTION)
         return function;
-    uint32_t file = pmt_site_string(text, put_bytes(text, pointer_at(code, at.file)));
-    uint32_t name = pmt_site_string(text, put_bytes(text, pointer_at(code, at.name)));
+    uint32_t file = string_at(code, at.file, text), name = string_at(code, at.name, text);
     memcpy(&line, code + at.line, sizeof line);
     function = pmt_site_function(file, name, line);
     if (function == PMT_NO_FUNCTION)
@@ -234,8 +238,8 @@ static uint32_t node_of(uint32_t parent, const char *code, int64_t place, char *
 static PMT_SLOW uint32_t resolve(const char *thread, enum pmt_owner owner, uint64_t hash)
 {
     struct gathered *stack = gathering();
-    if (!stack)
-        return PMT_SITE_OTHER;
+    if (!stack || __atomic_load_n(&pmt_site_lock.owner, __ATOMIC_RELAXED) == pmt_thread_id())
+        return PMT_SITE_OTHER; /* the second: a signal handler, in the middle of this very work */
     int error = errno;
     pmt_inside++;
     gather(thread, stack);
