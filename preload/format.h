@@ -30,8 +30,9 @@ enum {
 };
 
 enum pmt_stream {
-    PMT_STREAM_META,      /* text: lines "key=value"; values escape newline and backslash as \n and \\ */
-    PMT_STREAM_STRINGS,   /* bytes; a string is named by its offset: uint32_t length, then bytes (UTF-8, or as found) */
+    PMT_STREAM_META,    /* text: lines "key=value"; values escape newline and backslash as \n and \\ */
+    PMT_STREAM_STRINGS, /* bytes; a string is named by its offset, a multiple of 4: uint32_t length, then bytes (UTF-8,
+                           or as found), then zeros up to the next multiple */
     PMT_STREAM_FUNCTIONS, /* struct pmt_record_function */
     PMT_STREAM_NODES,     /* struct pmt_record_node */
     PMT_STREAM_SITES_A,   /* struct pmt_record_site, indexed by site ID, rewritten in place */
