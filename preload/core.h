@@ -23,7 +23,8 @@
  *
  * Locks, in the order in which they may be taken; the fork prepare handler (life.c) takes all but the last:
  *    pmt_points_lock  MEMPOINTs    pmt_log_lock  the event log    pmt_large_lock  large blocks
- *    pmt_maps_lock    mapped regions; allocators take it while they hold locks of their own */
+ *    pmt_site_lock    sites (a leaf)
+ *    pmt_maps_lock    mapped regions; allocators take it while they hold locks of their own (a leaf too) */
 #ifndef PMT_CORE_H
 #define PMT_CORE_H
 

@@ -30,8 +30,9 @@ enum {
 };
 
 enum pmt_stream {
-    PMT_STREAM_META,      /* text: lines "key=value"; values escape newline and backslash as \n and \\ */
-    PMT_STREAM_STRINGS,   /* bytes; a string is named by its offset: uint32_t length, then bytes (UTF-8, or as found) */
+    PMT_STREAM_META,    /* text: lines "key=value"; values escape newline and backslash as \n and \\ */
+    PMT_STREAM_STRINGS, /* bytes; a string is named by its offset, a multiple of 4: uint32_t length, then bytes (UTF-8,
+                           or as found), then zeros up to the next multiple */
     PMT_STREAM_FUNCTIONS, /* struct pmt_record_function */
     PMT_STREAM_NODES,     /* struct pmt_record_node */
     PMT_STREAM_SITES_A,   /* struct pmt_record_site, indexed by site ID, rewritten in place */
@@ -67,15 +68,16 @@ enum pmt_ended {
 struct pmt_capture_state {
     uint64_t sequence;
     int64_t time_ns, cpu_ns;
-    int32_t ended, exit_status; /* exit_status: with PMT_ENDED_EXIT; -1: not known */
-    uint32_t sites_stream;      /* PMT_STREAM_SITES_A or _B */
-    uint32_t exit_snapshot;     /* 1 + its number in the stream of snapshots; 0: none yet */
-    uint64_t lengths[PMT_STREAMS];
+    int32_t ended, exit_status;    /* exit_status: with PMT_ENDED_EXIT; -1: not known */
+    uint32_t sites_stream;         /* PMT_STREAM_SITES_A or _B */
+    uint32_t exit_snapshot;        /* 1 + its number in the stream of snapshots; 0: none yet */
+    uint64_t lengths[PMT_STREAMS]; /* bytes of payload; 0 for the sites that sites_stream does not name */
     struct {
         int64_t live_bytes, live_blocks, total_bytes, total_blocks, temporary_blocks;
     } owners[2]; /* native, Python */
     int64_t peak_bytes, peak_time_ns, peak_error_bytes;
-    int64_t inherited_bytes, inherited_blocks; /* of live: made before the fork that made this process */
+    uint64_t peak_sequence;                    /* of the first state that knows this peak; see struct pmt_record_site */
+    int64_t inherited_bytes, inherited_blocks; /* live at the fork that made this process; else 0 */
     int64_t mapped_bytes, mapped_regions, break_bytes;
     int64_t rss_bytes, rss_peak_bytes; /* -1: could not be read */
     uint64_t lost_sites, lost_nodes, lost_functions, lost_strings, lost_marks, lost_snapshots; /* table full */
@@ -105,9 +107,10 @@ struct pmt_record_node {
 enum { PMT_SITE_NATIVE, PMT_SITE_PYTHON, PMT_SITE_OTHER, PMT_SITE_FIRST };
 struct pmt_record_site {
     uint32_t node;
-    uint32_t label; /* string, or PMT_NO_STRING */
-    uint32_t owner; /* 0: native, 1: Python */
-    uint32_t unused;
+    uint32_t label;    /* string, or PMT_NO_STRING */
+    uint32_t owner;    /* 0: native, 1: Python */
+    uint32_t sequence; /* of the state that it was written for (low half). Before the state's peak_sequence: nobody has
+                          touched the site since that peak, at which it held what it holds now, not peak_bytes */
     int64_t live_bytes, live_blocks;
     int64_t peak_bytes; /* live when the process's total was highest */
     uint64_t total_bytes, total_blocks, temporary_blocks;
@@ -116,8 +119,8 @@ struct pmt_record_site {
 enum pmt_snapshot_kind { PMT_SNAPSHOT_EXIT, PMT_SNAPSHOT_GROWTH, PMT_SNAPSHOT_FORK, PMT_SNAPSHOT_ASKED };
 struct pmt_record_snapshot {
     uint32_t kind;
-    uint32_t name; /* string, or PMT_NO_STRING */
-    int64_t time_ns, rss_bytes;
+    uint32_t name;                         /* string, or PMT_NO_STRING */
+    int64_t time_ns, rss_bytes;            /* rss_bytes: -1: not read */
     int64_t live_bytes[2], live_blocks[2]; /* native, Python */
     uint64_t held_count;
 };

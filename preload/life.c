@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "site.h"
 #include "sys.h"
 
 #include "poison.h"
@@ -127,7 +128,7 @@ bool pmt_life_has_other_pid(void)
 static struct {
     struct pmt_lock *lock;
     bool is_held; /* protected by the lock itself */
-} locks[] = {{&pmt_points_lock, false}, {&pmt_log_lock, false}, {&pmt_large_lock, false}};
+} locks[] = {{&pmt_points_lock, false}, {&pmt_log_lock, false}, {&pmt_large_lock, false}, {&pmt_site_lock, false}};
 #define LOCK_COUNT (sizeof locks / sizeof *locks)
 
 static void before_fork(void)
@@ -157,6 +158,7 @@ void pmt_life_child(void)
     for (size_t i = 0; i < LOCK_COUNT; i++)
         pmt_lock_reset(locks[i].lock);
     pmt_maps_after_fork();
+    pmt_site_after_fork();
     pmt_say_after_fork();
     pmt_count_after_fork();
     pmt_rss_forget();

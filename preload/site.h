@@ -53,26 +53,36 @@ uint32_t pmt_site_label(uint32_t name); /* labels are numbered from 1; 0: none, 
 size_t pmt_site_get_label(uint32_t label, const char **name); /* the size of its name; not ended by NUL */
 uint32_t pmt_site_find(uint32_t node, uint32_t label, enum pmt_owner owner);
 
-/* ---- code objects that are alive: which function each is. The caller forgets one before its address can be another's.
- */
-uint32_t pmt_site_code_function(const void *code); /* PMT_NO_FUNCTION: not entered */
+/* ---- site_code.c: code objects that are alive: which function each is. The caller forgets one before its address can
+ * be another's. */
+uint32_t pmt_site_code_function(const void *code);
 bool pmt_site_code_enter(const void *code, uint32_t function);
 void pmt_site_code_forget(const void *code);
 
 /* ---- counters. The site's ID is in the block's entry of the shadow table. */
 #define PMT_SITE_CHUNK_BITS 10
-extern struct pmt_site *pmt_site_chunks[PMT_SITES_MAX >> PMT_SITE_CHUNK_BITS];
+extern void *pmt_site_chunks[PMT_SITES_MAX >> PMT_SITE_CHUNK_BITS];                     /* of struct pmt_site */
 extern struct pmt_site_bank *pmt_site_free_banks[PMT_SITES_MAX >> PMT_SITE_CHUNK_BITS]; /* made with the chunk */
-extern uint8_t pmt_site_touched[PMT_SITES_MAX >> 3]; /* a byte for 8 sites; bits: the streams that do not know yet */
 
 static inline struct pmt_site *pmt_site_at(uint32_t id)
 {
-    return &pmt_site_chunks[id >> PMT_SITE_CHUNK_BITS][id & ((1u << PMT_SITE_CHUNK_BITS) - 1)];
+    return (struct pmt_site *)pmt_site_chunks[id >> PMT_SITE_CHUNK_BITS] + (id & ((1u << PMT_SITE_CHUNK_BITS) - 1));
 }
 
 static inline struct pmt_site_bank *pmt_site_free_bank(uint32_t id)
 {
-    return &pmt_site_free_banks[id >> PMT_SITE_CHUNK_BITS][id & ((1u << PMT_SITE_CHUNK_BITS) - 1)];
+    return pmt_site_free_banks[id >> PMT_SITE_CHUNK_BITS] + (id & ((1u << PMT_SITE_CHUNK_BITS) - 1));
+}
+
+/* A byte for 8 sites; bits: the streams that do not know yet what they hold. Set by whoever changes a counter, after
+ * the change, and always, even if it seems to be set: else a stream that is just being written could miss the change.
+ */
+#define PMT_SITE_TOUCHED 3
+extern uint8_t pmt_site_touched[PMT_SITES_MAX >> 3];
+
+static inline void pmt_site_touch(uint32_t id)
+{
+    __atomic_store_n(&pmt_site_touched[id >> 3], PMT_SITE_TOUCHED, __ATOMIC_RELEASE);
 }
 
 extern __thread uint32_t pmt_site_label_mine; /* the label that this thread's allocations carry */
@@ -85,12 +95,19 @@ struct pmt_site_counts {
 struct pmt_site_counts pmt_site_count(void);
 void pmt_site_get_function(uint32_t id, struct pmt_record_function *record);
 void pmt_site_get_node(uint32_t id, struct pmt_record_node *record);
-/* Everything but sites that nobody touched since the last call for the same `side` (0 or 1, the stream's): false then.
- * Site 0's figures are the caller's to find: the totals less all others. */
-bool pmt_site_get_if_touched(uint32_t id, int side, struct pmt_record_site *record);
+/* Everything but the sequence. Site 0's figures are the caller's to find: the totals less all others. */
 void pmt_site_get(uint32_t id, struct pmt_record_site *record);
-/* Bytes [offset, offset + size) of the stream of strings; as many as lie together in memory: returns their number. */
+/* Whether any of sites 8 * group to 8 * group + 7 was changed or made since the last call for the same `side` (0 or 1,
+ * the stream's). They are read after that: a change that comes meanwhile counts for the next call. `count`: of the
+ * sites that are going to be read. A group that has room for more is not done with: new ones may be there already. */
+bool pmt_site_take_touched(uint32_t group, uint32_t count, int side);
+/* The bytes at this offset of the stream of strings that lie together in memory: returns their number, 0 at the end. */
 size_t pmt_site_get_strings(uint32_t offset, const char **bytes);
+
+/* ---- life.c, tests */
+void pmt_site_after_fork(void);
+bool pmt_site_is_valid(void);
+bool pmt_site_code_is_valid_locked(uint32_t functions);
 
 #pragma GCC visibility pop
 
