@@ -12,14 +12,31 @@ void pmt_account_settle(struct pmt_site_bank *bank, uint64_t epoch)
     __atomic_store_n(&bank->epoch, epoch, __ATOMIC_RELAXED);
 }
 
-/* Counts off a block whose free nobody showed us. */
+/* The total, when the thread has no tally: its first call, or its last ones. */
+static void move_total_slow(int64_t bytes, bool is_held)
+{
+    if (pmt_tally_mine || is_held)
+        pmt_account_move_total(pmt_tally_mine, bytes, is_held);
+    else
+        __atomic_fetch_add(&pmt_peak_others, bytes, __ATOMIC_RELAXED);
+}
+
+PMT_SLOW void pmt_account_in_slow(size_t size, enum pmt_owner owner, struct pmt_here here)
+{
+    pmt_count(owner, PMT_ALLOCATED, (int64_t)size, 1);
+    if (here.site)
+        pmt_account_site(here.site, size, PMT_ALLOCATED, here.is_held);
+    move_total_slow((int64_t)size, here.is_held);
+}
+
+/* Counts off a block; also one whose free nobody showed us. */
 PMT_SLOW void pmt_account_off(const struct pmt_block *block, bool is_held)
 {
     uint32_t site = block->what & PMT_SHADOW_SITE;
     pmt_count(pmt_block_owner(block), PMT_FREED, (int64_t)block->size, 1);
     if (site)
         pmt_account_site(site, block->size, PMT_FREED, is_held);
-    pmt_account_move_total(-(int64_t)block->size, is_held);
+    move_total_slow(-(int64_t)block->size, is_held);
 }
 
 /* The block could not be resized and is what it was: takes pmt_account_gone() back. */
@@ -34,5 +51,5 @@ PMT_SLOW void pmt_account_back(const void *block, const struct pmt_block *gone, 
         __atomic_fetch_sub(&bank->sums[PMT_FREED].bytes, (int64_t)gone->size, __ATOMIC_RELAXED);
         __atomic_fetch_sub(&bank->sums[PMT_FREED].blocks, 1, __ATOMIC_RELAXED);
     }
-    pmt_account_move_total((int64_t)gone->size, is_held);
+    move_total_slow((int64_t)gone->size, is_held);
 }

@@ -82,6 +82,24 @@ static inline uint32_t pmt_shadow_what(const uint32_t *entry)
     return *entry & (PMT_SHADOW_PYTHON | PMT_SHADOW_CODE | PMT_SHADOW_SITE);
 }
 
+/* Writes a block's first entry. What was there is read in the same instruction: to read first would make a fresh page
+ * fault twice. */
+static inline void pmt_shadow_write(uint32_t *entry, uint32_t value)
+{
+    uint32_t before = value;
+#ifdef __SANITIZE_THREAD__
+    before = __atomic_exchange_n(entry, value, __ATOMIC_RELAXED);
+#else
+    __asm__("xaddl %0, %1" : "+r"(before), "+m"(*entry));
+#endif
+    if (PMT_LIKELY(!before))
+        return;
+    *entry = before;
+    if (before & PMT_SHADOW_START)
+        pmt_shadow_forget_stale(entry);
+    *entry = value;
+}
+
 /* Enters an aligned block of `size` requested bytes. False: it cannot be entered, and will be unknown when it is freed.
  * A mark that is still there is of a block whose free nobody showed us; its bytes are taken off. */
 static inline bool pmt_shadow_set(const void *block, size_t size, uint32_t what)
@@ -91,13 +109,11 @@ static inline bool pmt_shadow_set(const void *block, size_t size, uint32_t what)
     uint32_t *entry = pmt_shadow_entry(block);
     if (PMT_UNLIKELY(!entry && !(entry = pmt_shadow_new_leaf((uintptr_t)block))))
         return false;
-    if (PMT_UNLIKELY(*entry & PMT_SHADOW_START))
-        pmt_shadow_forget_stale(entry);
     if (size <= PMT_SHADOW_SIZE_SMALL_MAX) {
-        *entry = PMT_SHADOW_START | what | (uint32_t)size << PMT_SHADOW_SIZE_SHIFT;
+        pmt_shadow_write(entry, PMT_SHADOW_START | what | (uint32_t)size << PMT_SHADOW_SIZE_SHIFT);
         return true;
     }
-    *entry = PMT_SHADOW_START | what | (uint32_t)PMT_SHADOW_SIZE_SECOND << PMT_SHADOW_SIZE_SHIFT;
+    pmt_shadow_write(entry, PMT_SHADOW_START | what | (uint32_t)PMT_SHADOW_SIZE_SECOND << PMT_SHADOW_SIZE_SHIFT);
     entry[1] = (uint32_t)size;
     return true;
 }

@@ -23,74 +23,66 @@ static int layer_count[DOMAINS]; /* Protected by the GIL, or by there being one 
 static void (*get_allocator)(PyMemAllocatorDomain, PyMemAllocatorEx *);
 static void (*set_allocator)(PyMemAllocatorDomain, PyMemAllocatorEx *);
 
-/* The raw domain may be used without the GIL, the others not. */
-static inline bool is_raw(const struct layer *layer)
-{
-    return layer < layers[PYMEM_DOMAIN_RAW] + LAYERS_MAX;
-}
+/* Each function twice: the raw domain may be used without the GIL, the others not. */
 
-PMT_HOT void *count_new(const struct layer *layer, void *block, size_t size, bool is_fresh)
+PMT_HOT void *count_new(bool is_raw, void *block, size_t size, bool is_fresh)
 {
     if (PMT_LIKELY(block && pmt_shadow_is_aligned(block)))
-        pmt_account_new(block, size, PMT_OWNER_PYTHON, pmt_stack_here(PMT_OWNER_PYTHON, !is_raw(layer)), is_fresh);
+        pmt_account_new(block, size, PMT_OWNER_PYTHON, pmt_stack_here(PMT_OWNER_PYTHON, !is_raw), is_fresh);
     return block;
 }
 
 /* Counts off a block that is about to be freed. One made before we came is known as native, or not at all. */
-PMT_HOT struct pmt_block count_gone(const struct layer *layer, void *block, bool is_freed)
+PMT_HOT struct pmt_block count_gone(bool is_raw, void *block, bool is_freed)
 {
     struct pmt_block gone = {0, 0, false};
     if (PMT_UNLIKELY(!pmt_shadow_is_aligned(block)))
         return gone;
-    gone = pmt_account_gone(block, is_raw(layer) || pmt_stack_has_own_gils ? PMT_GIL_ASK : PMT_GIL_HELD, is_freed);
+    gone = pmt_account_gone(block, is_raw || pmt_stack_has_own_gils ? PMT_GIL_ASK : PMT_GIL_HELD, is_freed);
     if (PMT_UNLIKELY(gone.what & PMT_SHADOW_CODE))
         pmt_stack_forget_code(block);
     return gone;
 }
 
-static void *domain_malloc(void *context, size_t size)
+PMT_HOT void *domain_malloc(struct layer *layer, size_t size, bool is_raw)
 {
-    struct layer *layer = context;
     if (pmt_inside)
         return layer->next.malloc(layer->next.ctx, size);
     pmt_inside = 1;
     void *block = layer->next.malloc(layer->next.ctx, size);
     pmt_inside = 0;
-    return count_new(layer, block, size, true);
+    return count_new(is_raw, block, size, true);
 }
 
-static void *domain_calloc(void *context, size_t count, size_t size)
+PMT_HOT void *domain_calloc(struct layer *layer, size_t count, size_t size, bool is_raw)
 {
-    struct layer *layer = context;
     if (pmt_inside)
         return layer->next.calloc(layer->next.ctx, count, size);
     pmt_inside = 1;
     void *block = layer->next.calloc(layer->next.ctx, count, size);
     pmt_inside = 0;
-    return count_new(layer, block, count * size, true); /* did not overflow, or there is no block */
+    return count_new(is_raw, block, count * size, true); /* did not overflow, or there is no block */
 }
 
-static void *domain_realloc(void *context, void *block, size_t size)
+PMT_HOT void *domain_realloc(struct layer *layer, void *block, size_t size, bool is_raw)
 {
-    struct layer *layer = context;
     struct pmt_block gone = {0, 0, false};
     if (pmt_inside)
         return layer->next.realloc(layer->next.ctx, block, size);
     if (block)
-        gone = count_gone(layer, block, false);
+        gone = count_gone(is_raw, block, false);
     pmt_inside = 1;
     void *fresh = layer->next.realloc(layer->next.ctx, block, size);
     pmt_inside = 0;
     if (PMT_UNLIKELY(!fresh && block))
         pmt_account_back(block, &gone, pmt_python_has_gil());
-    return count_new(layer, fresh, size, !block);
+    return count_new(is_raw, fresh, size, !block);
 }
 
 /* A block that we do not know goes down as what it is to the layers below. */
-static void domain_free(void *context, void *block)
+PMT_HOT void domain_free(struct layer *layer, void *block, bool is_raw)
 {
-    struct layer *layer = context;
-    if (pmt_inside || !block || PMT_UNLIKELY(!count_gone(layer, block, true).is_known)) {
+    if (pmt_inside || !block || PMT_UNLIKELY(!count_gone(is_raw, block, true).is_known)) {
         layer->next.free(layer->next.ctx, block);
         return;
     }
@@ -98,6 +90,26 @@ static void domain_free(void *context, void *block)
     layer->next.free(layer->next.ctx, block);
     pmt_inside = 0;
 }
+
+#define DOMAIN_FUNCTIONS(name, is_raw)                                                                                 \
+    static void *name##_malloc(void *layer, size_t size)                                                               \
+    {                                                                                                                  \
+        return domain_malloc(layer, size, is_raw);                                                                     \
+    }                                                                                                                  \
+    static void *name##_calloc(void *layer, size_t count, size_t size)                                                 \
+    {                                                                                                                  \
+        return domain_calloc(layer, count, size, is_raw);                                                              \
+    }                                                                                                                  \
+    static void *name##_realloc(void *layer, void *block, size_t size)                                                 \
+    {                                                                                                                  \
+        return domain_realloc(layer, block, size, is_raw);                                                             \
+    }                                                                                                                  \
+    static void name##_free(void *layer, void *block)                                                                  \
+    {                                                                                                                  \
+        domain_free(layer, block, is_raw);                                                                             \
+    }
+DOMAIN_FUNCTIONS(raw, true)
+DOMAIN_FUNCTIONS(object, false)
 
 static bool is_ours(int domain, const PyMemAllocatorEx *top)
 {
@@ -131,7 +143,9 @@ static struct layer *layer_over(int domain, const PyMemAllocatorEx *top)
 static void install(int domain, const PyMemAllocatorEx *top)
 {
     struct layer *layer = layer_over(domain, top);
-    PyMemAllocatorEx ours = {layer, domain_malloc, domain_calloc, domain_realloc, domain_free};
+    PyMemAllocatorEx ours = {layer, object_malloc, object_calloc, object_realloc, object_free};
+    if (domain == PYMEM_DOMAIN_RAW)
+        ours = (PyMemAllocatorEx){layer, raw_malloc, raw_calloc, raw_realloc, raw_free};
     if (!layer)
         return;
     set_allocator((PyMemAllocatorDomain)domain, &ours);

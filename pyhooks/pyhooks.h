@@ -48,16 +48,12 @@ void pmt_pyver_start(int minor, PyThreadState *current);
 
 #define PMT_PYVER_THREAD_INTERPRETER 16 /* in a thread state of every version: after prev and next */
 
-/* Where a thread state, frames and code objects keep what a stack is read from: offsets in bytes; -1: has none. */
+/* A row of pystack.def. */
 struct pmt_pyver_stack {
-    int first, last;           /* minor versions */
-    int thread_frame, current; /* in the thread state: the frame; or what holds it at `current` */
-    int previous, code, place; /* in a frame; place: 4 bytes before 3.11, else a pointer */
-    int owner;                 /* a byte: from `foreign` on, the frame is none of Python code */
-    int foreign;
-    int file, name, line, traceable; /* in a code object; traceable: instructions before which a frame is unfinished */
+    int first, last, thread_frame, current, previous, code, place, place_size, owner, foreign;
+    int file, name, line, traceable;
 };
-const struct pmt_pyver_stack *pmt_pyver_stack(void);
+const struct pmt_pyver_stack *pmt_pyver_stack(int *row);
 bool pmt_pyver_is_finished(const struct pmt_pyver_stack *stack, const char *frame);
 
 PyInterpreterState *pmt_pyver_interpreter(void);

@@ -134,22 +134,20 @@ void pmt_pyver_check_layout(PyFrameObject *frame)
         py.PyErr_Clear();
 }
 
-/* Include/cpython/pystate.h, code.h, frameobject.h; from 3.11 on Include/internal/pycore_frame.h. */
 static const struct pmt_pyver_stack stacks[] = {
-    {6, 7, 24, -1, 24, 32, 0, -1, 0, 96, 104, 36, -1},     {8, 10, 24, -1, 24, 32, 0, -1, 0, 104, 112, 40, -1},
-    {11, 11, 56, 8, 48, 32, 56, 69, 3, 112, 120, 72, 168}, {12, 12, 56, 0, 8, 0, 56, 70, 3, 112, 120, 68, 176},
-    {13, 13, 72, -1, 8, 0, 56, 70, 3, 112, 120, 68, 184},
+#define LAYOUT(...) {__VA_ARGS__},
+#include "pystack.def"
+#undef LAYOUT
 };
 
-/* How stacks are read in this version; NULL: not known. Valid when the layout of frames was checked. */
-const struct pmt_pyver_stack *pmt_pyver_stack(void)
+/* How stacks are read in this version, and the row's number; NULL: not known. Valid when the layout of frames was
+ * checked. */
+const struct pmt_pyver_stack *pmt_pyver_stack(int *row)
 {
-    static struct pmt_pyver_stack found;
-    for (size_t i = 0; i < sizeof stacks / sizeof *stacks && layout; i++)
+    for (int i = 0; i < (int)(sizeof stacks / sizeof *stacks) && layout; i++)
         if (version_minor >= stacks[i].first && version_minor <= stacks[i].last) {
-            found = stacks[i];
-            found.place = layout->place;
-            return &found;
+            *row = i;
+            return &stacks[i];
         }
     return NULL;
 }

@@ -26,7 +26,9 @@
 
 bool pmt_python_has_stacks, pmt_stack_has_own_gils;
 
-static struct pmt_pyver_stack at; /* offsets; set before pmt_python_has_stacks */
+static struct pmt_pyver_stack at; /* offsets, */
+struct recalled;
+static struct recalled (*recall_site)(const char *thread, uint64_t hash); /* and the loop for them */
 static PyThreadState *(*current_thread)(void);
 static PyInterpreterState *main_interpreter;
 static uint64_t generation; /* of code objects: atomic */
@@ -82,18 +84,30 @@ static inline bool is_foreign(const char *frame)
     return at.owner >= 0 && frame[at.owner] >= at.foreign;
 }
 
-static inline int64_t place_of(const char *frame)
+PMT_HOT int64_t read_place(const char *frame, int place, int place_size)
 {
-    if (at.owner >= 0) /* 3.11 on */
-        return (int64_t)(uintptr_t)pointer_at(frame, at.place);
-    int32_t place;
-    memcpy(&place, frame + at.place, sizeof place);
-    return place;
+    int32_t index;
+    if (place_size == 8)
+        return (int64_t)(uintptr_t)pointer_at(frame, place);
+    memcpy(&index, frame + place, sizeof index);
+    return index;
 }
 
+static inline int64_t place_of(const char *frame)
+{
+    return read_place(frame, at.place, at.place_size);
+}
+
+/* The multiplications of a frame wait for nothing; from frame to frame there is a rotation and an addition. */
 PMT_HOT uint64_t mix(uint64_t hash, const void *code, int64_t place)
 {
-    hash = (hash ^ ((uint64_t)(uintptr_t)code + (uint64_t)place * MIX_PLACE)) * MIX_FRAME;
+    return (hash << 5 | hash >> 59) + ((uint64_t)(uintptr_t)code + (uint64_t)place * MIX_PLACE) * MIX_FRAME;
+}
+
+/* So that the highest bits depend on all. */
+PMT_HOT uint64_t finish(uint64_t hash)
+{
+    hash = (hash ^ hash >> 32) * MIX_PLACE;
     return hash ^ hash >> 29;
 }
 
@@ -102,19 +116,40 @@ static inline uint64_t start_of_hash(void)
     return (__atomic_load_n(&generation, __ATOMIC_ACQUIRE) << 40) + ((uint64_t)pmt_site_label_mine << 2) + 1;
 }
 
-PMT_HOT uint64_t hash_stack(const char *thread, enum pmt_owner owner)
-{
-    uint64_t hash = start_of_hash() + (uint64_t)owner;
-    int64_t left = pmt_config.depth + FRAMES_MORE;
-    const char *frame = top_frame(thread);
-    for (; frame && left > 0; frame = pointer_at(frame, at.previous)) {
-        if (is_foreign(frame))
-            continue;
-        hash = mix(hash, pointer_at(frame, at.code), place_of(frame));
-        left--;
+/* The site that the thread's stack is remembered as, else the hash to find it out for, with is_known false. A function
+ * for each layout: with offsets that the compiler knows it is half as long. */
+struct recalled {
+    uint64_t value;
+    bool is_known;
+};
+
+#define LAYOUT(first, last, thread_frame, current, previous, code, place, place_size, owner, foreign, ...)             \
+    static struct recalled recall_site_##first(const char *thread, uint64_t hash)                                      \
+    {                                                                                                                  \
+        uint64_t site;                                                                                                 \
+        int64_t left = pmt_config.depth + FRAMES_MORE;                                                                 \
+        const char *frame = pointer_at(thread, thread_frame);                                                          \
+        if ((current) >= 0 && frame)                                                                                   \
+            frame = pointer_at(frame, current);                                                                        \
+        for (; frame && left > 0; frame = pointer_at(frame, previous)) {                                               \
+            if ((owner) >= 0 && (foreign) < 127 && frame[owner] >= (foreign))                                          \
+                continue;                                                                                              \
+            hash = mix(hash, pointer_at(frame, code), read_place(frame, place, place_size));                           \
+            left--;                                                                                                    \
+        }                                                                                                              \
+        hash = finish(hash + (frame != NULL));                                                                         \
+        if (PMT_LIKELY(recall(sites, MEMORY_BITS, hash, &site)))                                                       \
+            return (struct recalled){site, true};                                                                      \
+        return (struct recalled){hash, false};                                                                         \
     }
-    return mix(hash, frame ? &at : NULL, 0);
-}
+#include "pystack.def"
+#undef LAYOUT
+
+static struct recalled (*const recallers[])(const char *thread, uint64_t hash) = {
+#define LAYOUT(first, ...) recall_site_##first,
+#include "pystack.def"
+#undef LAYOUT
+};
 
 static uint32_t resolve(const char *thread, enum pmt_owner owner, uint64_t hash);
 
@@ -135,17 +170,14 @@ PMT_HOT const char *this_thread(bool has_gil, bool *is_held)
 /* See account.h. */
 struct pmt_here pmt_stack_here(enum pmt_owner owner, bool has_gil)
 {
-    uint64_t site;
     struct pmt_here here = {owner == PMT_OWNER_PYTHON ? PMT_SITE_PYTHON : PMT_SITE_NATIVE, false};
     if (PMT_UNLIKELY(!pmt_python_has_stacks))
         return here;
     const char *thread = this_thread(has_gil, &here.is_held);
     if (PMT_UNLIKELY(!thread))
         return here;
-    uint64_t hash = hash_stack(thread, owner);
-    if (PMT_UNLIKELY(!recall(sites, MEMORY_BITS, hash, &site)))
-        site = resolve(thread, owner, hash);
-    here.site = (uint32_t)site;
+    struct recalled recalled = recall_site(thread, start_of_hash() + (uint64_t)owner);
+    here.site = PMT_LIKELY(recalled.is_known) ? (uint32_t)recalled.value : resolve(thread, owner, recalled.value);
     return here;
 }
 
@@ -222,7 +254,7 @@ static uint32_t function_of(const char *code, char *text)
 /* The node of a frame below its caller's. */
 static uint32_t node_of(uint32_t parent, const char *code, int64_t place, char *text)
 {
-    uint64_t value, hash = mix(start_of_hash() + ((uint64_t)parent << 8), code, place);
+    uint64_t value, hash = finish(mix(start_of_hash() + ((uint64_t)parent << 8), code, place));
     if (recall(edges, EDGE_BITS, hash, &value))
         return (uint32_t)value;
     uint32_t function = function_of(code, text);
@@ -302,9 +334,12 @@ static bool do_offsets_hold(PyThreadState *thread, PyFrameObject *frame)
 /* Python is ready, and `frame` runs in the thread: from here on stacks are read. */
 void pmt_stack_start(PyThreadState *thread, PyFrameObject *frame)
 {
-    const struct pmt_pyver_stack *found = pmt_pyver_stack();
-    if (found)
+    int row;
+    const struct pmt_pyver_stack *found = pmt_pyver_stack(&row);
+    if (found) {
         at = *found;
+        recall_site = recallers[row];
+    }
     current_thread = py.PyThreadState_GetUnchecked ? py.PyThreadState_GetUnchecked : py._PyThreadState_UncheckedGet;
     main_interpreter = pmt_pyver_interpreter();
     pmt_stack_has_own_gils = pmt_pyver_has_own_gils();
