@@ -1,8 +1,6 @@
-/* site.c: the tables of site.h: strings, functions, nodes, labels and sites, each in a table of table.h.
+/* site.c: the tables of site.h: functions, nodes, labels and sites, each a table of table.h.
  *
- *    strings   | length | bytes, zeros up to a multiple of 4 | length | ...     in chunks that a string may cross
- *
- * All begin with what is needed when there is no memory at all: nodes and sites 0 and 1, label 0. */
+ * They begin with what is needed when there is no memory at all: nodes and sites 0 and 1, label 0. */
 #include "site.h"
 
 #include <string.h>
@@ -13,9 +11,6 @@
 #include "poison.h"
 
 #define RECORD_CHUNK_BITS 12 /* 64 KiB of functions or nodes */
-#define STRING_CHUNK_BITS 16
-#define STRING_CHUNK ((size_t)1 << STRING_CHUNK_BITS)
-#define STRING_SIZE_MAX ((size_t)32 << 10) /* of one; a longer one is cut */
 
 struct pmt_lock pmt_site_lock;
 uint8_t pmt_site_touched[PMT_SITES_MAX >> 3];
@@ -27,7 +22,6 @@ static struct pmt_site_bank first_free_banks[1u << PMT_SITE_CHUNK_BITS];
 void *pmt_site_chunks[PMT_SITES_MAX >> PMT_SITE_CHUNK_BITS] = {first_sites};
 struct pmt_site_bank *pmt_site_free_banks[PMT_SITES_MAX >> PMT_SITE_CHUNK_BITS] = {first_free_banks};
 
-static void *string_chunks[PMT_STRINGS_MAX >> STRING_CHUNK_BITS];
 static void *function_chunks[PMT_FUNCTIONS_MAX >> RECORD_CHUNK_BITS];
 static void *node_chunks[PMT_NODES_MAX >> RECORD_CHUNK_BITS];
 static void *label_chunks[PMT_LABELS_MAX >> RECORD_CHUNK_BITS];
@@ -37,18 +31,13 @@ struct site_key {
     uint32_t node, label_owner;
 };
 
-static uint64_t hash_string_at(uint32_t id);
 static uint64_t hash_function_at(uint32_t id);
 static uint64_t hash_node_at(uint32_t id);
 static uint64_t hash_label_at(uint32_t id);
 static uint64_t hash_site_at(uint32_t id);
+static void write_site_locked(uint32_t id, const void *key);
 static bool prepare_site_locked(uint32_t id);
 
-static struct pmt_table strings = {.limit = PMT_STRINGS_MAX,
-                                   .record_size = 1,
-                                   .chunk_bits = STRING_CHUNK_BITS,
-                                   .chunks = string_chunks,
-                                   .hash = hash_string_at};
 static struct pmt_table functions = {.limit = PMT_FUNCTIONS_MAX,
                                      .record_size = sizeof(struct pmt_record_function),
                                      .chunk_bits = RECORD_CHUNK_BITS,
@@ -71,128 +60,13 @@ static struct pmt_table sites = {.limit = PMT_SITES_MAX,
                                  .chunk_bits = PMT_SITE_CHUNK_BITS,
                                  .chunks = pmt_site_chunks,
                                  .hash = hash_site_at,
+                                 .write_locked = write_site_locked,
                                  .prepare_locked = prepare_site_locked,
                                  .count = PMT_SITE_FIRST};
 
 static inline void *record_at(void *const *chunks, uint32_t id, size_t size)
 {
     return (char *)chunks[id >> RECORD_CHUNK_BITS] + (id & ((1u << RECORD_CHUNK_BITS) - 1)) * size;
-}
-
-/* ---- strings */
-
-struct string {
-    const char *bytes;
-    size_t size;
-};
-
-static size_t room_of_string(size_t size)
-{
-    return sizeof(uint32_t) + ((size + 3) & ~(size_t)3);
-}
-
-static char *string_byte_at(size_t offset)
-{
-    return (char *)string_chunks[offset >> STRING_CHUNK_BITS] + (offset & (STRING_CHUNK - 1));
-}
-
-/* The bytes from `offset` on that lie together in memory, `size` at most. */
-static size_t string_piece(size_t offset, size_t size)
-{
-    size_t together = STRING_CHUNK - (offset & (STRING_CHUNK - 1));
-    return size < together ? size : together;
-}
-
-static uint32_t string_size_at(uint32_t id)
-{
-    uint32_t size;
-    memcpy(&size, string_byte_at(id), sizeof size); /* a chunk ends at a multiple of 4 */
-    return size;
-}
-
-/* FNV-1a, 64 bits, and a last step that brings the low bits up. */
-static uint64_t hash_bytes(uint64_t hash, const char *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3u;
-    return hash;
-}
-
-static uint64_t hash_string(const struct string *string)
-{
-    return hash_bytes(0xcbf29ce484222325u, string->bytes, string->size) * 0x9e3779b97f4a7c15u;
-}
-
-static uint64_t hash_string_at(uint32_t id)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    size_t offset = id + sizeof(uint32_t), left = string_size_at(id), piece;
-    for (; left; offset += piece, left -= piece) {
-        piece = string_piece(offset, left);
-        hash = hash_bytes(hash, string_byte_at(offset), piece);
-    }
-    return hash * 0x9e3779b97f4a7c15u;
-}
-
-static bool is_same_string(uint32_t id, const void *key)
-{
-    const struct string *string = key;
-    size_t offset = id + sizeof(uint32_t), piece;
-    if (string_size_at(id) != string->size)
-        return false;
-    for (size_t done = 0; done < string->size; done += piece) {
-        piece = string_piece(offset + done, string->size - done);
-        if (memcmp(string_byte_at(offset + done), string->bytes + done, piece) != 0)
-            return false;
-    }
-    return true;
-}
-
-static uint32_t enter_string_locked(const struct string *string, uint64_t hash)
-{
-    uint32_t id = strings.count, size = (uint32_t)string->size;
-    size_t room = room_of_string(string->size), piece;
-    if (!pmt_table_make_room_locked(&strings, (uint32_t)room))
-        return PMT_NO_STRING;
-    memcpy(string_byte_at(id), &size, sizeof size);
-    for (size_t done = 0; done < size; done += piece) {
-        size_t offset = id + sizeof size + done;
-        piece = string_piece(offset, size - done);
-        memcpy(string_byte_at(offset), string->bytes + done, piece);
-    }
-    pmt_table_publish_locked(&strings, hash, (uint32_t)room);
-    return id;
-}
-
-/* Cut where a character of UTF-8 ends. */
-static size_t cut_size(const char *bytes, size_t size)
-{
-    if (size <= STRING_SIZE_MAX)
-        return size;
-    size = STRING_SIZE_MAX;
-    while (size > STRING_SIZE_MAX - 3 && (bytes[size] & 0xc0) == 0x80)
-        size--;
-    return size;
-}
-
-uint32_t pmt_site_string(const char *bytes, size_t size)
-{
-    struct string string = {bytes, cut_size(bytes, size)};
-    if (!size)
-        return PMT_NO_STRING;
-    uint64_t hash = hash_string(&string);
-    uint32_t id = pmt_table_find(&strings, hash, is_same_string, &string);
-    if (id != PMT_TABLE_NONE)
-        return id;
-    if (pmt_lock_take(&pmt_site_lock)) {
-        id = pmt_table_find(&strings, hash, is_same_string, &string);
-        if (id == PMT_TABLE_NONE)
-            id = enter_string_locked(&string, hash);
-        pmt_lock_drop(&pmt_site_lock);
-    }
-    if (id == PMT_NO_STRING)
-        pmt_table_lose(&strings);
-    return id;
 }
 
 /* ---- functions, nodes, labels */
@@ -224,7 +98,7 @@ uint32_t pmt_site_function(uint32_t file, uint32_t name, int32_t first_line)
     uint64_t hash = hash_function(&key);
     uint32_t id = pmt_table_find(&functions, hash, is_same_function, &key);
     if (id == PMT_TABLE_NONE)
-        id = pmt_table_enter(&functions, hash, is_same_function, &key, &key);
+        id = pmt_table_enter(&functions, hash, is_same_function, &key);
     return id;
 }
 
@@ -253,9 +127,11 @@ uint32_t pmt_site_node(uint32_t parent, uint32_t function, int32_t line)
 {
     struct pmt_record_node key = {parent, function, line, 0};
     uint64_t hash = hash_node(&key);
+    if (PMT_UNLIKELY(function == PMT_NO_FUNCTION))
+        return parent;
     uint32_t id = pmt_table_find(&nodes, hash, is_same_node, &key);
     if (PMT_UNLIKELY(id == PMT_TABLE_NONE))
-        id = pmt_table_enter(&nodes, hash, is_same_node, &key, &key);
+        id = pmt_table_enter(&nodes, hash, is_same_node, &key);
     return PMT_LIKELY(id != PMT_TABLE_NONE) ? id : parent;
 }
 
@@ -281,18 +157,14 @@ uint32_t pmt_site_label(uint32_t name)
         return 0;
     uint32_t id = pmt_table_find(&labels, hash, is_same_label, &name);
     if (id == PMT_TABLE_NONE)
-        id = pmt_table_enter(&labels, hash, is_same_label, &name, &name);
+        id = pmt_table_enter(&labels, hash, is_same_label, &name);
     return id != PMT_TABLE_NONE ? id : 0;
 }
 
-size_t pmt_site_get_label(uint32_t label, const char **name)
+/* Copies the name, as much of it as has room: returns its size. */
+size_t pmt_site_get_label(uint32_t label, char *name, size_t room)
 {
-    uint32_t size, string = label ? *label_at(label) : PMT_NO_STRING;
-    if (string == PMT_NO_STRING)
-        return 0;
-    memcpy(&size, string_byte_at(string), sizeof size);
-    *name = string_byte_at(string + sizeof size);
-    return string_piece(string + sizeof size, size);
+    return label ? pmt_site_string_copy(*label_at(label), name, room) : 0;
 }
 
 /* ---- sites */
@@ -308,6 +180,13 @@ static bool is_same_site(uint32_t id, const void *key)
     return pmt_site_at(id)->node == other->node && pmt_site_at(id)->label_owner == other->label_owner;
 }
 
+static void write_site_locked(uint32_t id, const void *key)
+{
+    const struct site_key *site = key;
+    pmt_site_at(id)->node = site->node;
+    pmt_site_at(id)->label_owner = site->label_owner;
+}
+
 /* Its second bank. No stream knows it: that is noted before a count includes it. */
 static bool prepare_site_locked(uint32_t id)
 {
@@ -320,8 +199,7 @@ static bool prepare_site_locked(uint32_t id)
 
 static PMT_SLOW uint32_t enter_site(const struct site_key *key, uint64_t hash)
 {
-    struct pmt_site site = {.node = key->node, .label_owner = key->label_owner};
-    uint32_t id = pmt_table_enter(&sites, hash, is_same_site, key, &site);
+    uint32_t id = pmt_table_enter(&sites, hash, is_same_site, key);
     if (id != PMT_TABLE_NONE)
         return id;
     __atomic_store_n(&pmt_site_at(PMT_SITE_OTHER)->label_owner, PMT_OWNER_PYTHON, __ATOMIC_RELAXED);
@@ -350,11 +228,11 @@ struct pmt_site_counts pmt_site_count(void)
     counts.sites = pmt_table_count(&sites);
     counts.nodes = pmt_table_count(&nodes);
     counts.functions = pmt_table_count(&functions);
-    counts.strings = pmt_table_count(&strings);
+    counts.strings = pmt_table_count(&pmt_site_strings);
     counts.lost_sites = lost_of(&sites);
     counts.lost_nodes = lost_of(&nodes);
     counts.lost_functions = lost_of(&functions);
-    counts.lost_strings = lost_of(&strings);
+    counts.lost_strings = lost_of(&pmt_site_strings) + lost_of(&labels);
     return counts;
 }
 
@@ -369,15 +247,6 @@ void pmt_site_get_node(uint32_t id, struct pmt_record_node *record)
         *record = (struct pmt_record_node){PMT_NODE_ROOT, PMT_NO_FUNCTION, 0, 0};
     else
         *record = *node_at(id);
-}
-
-size_t pmt_site_get_strings(uint32_t offset, const char **bytes)
-{
-    uint32_t count = pmt_table_count(&strings);
-    if (offset >= count)
-        return 0;
-    *bytes = string_byte_at(offset);
-    return string_piece(offset, count - offset);
 }
 
 bool pmt_site_take_touched(uint32_t group, uint32_t count, int side)
@@ -428,37 +297,22 @@ void pmt_site_get(uint32_t id, struct pmt_record_site *record)
 /* In a child of fork, whose file knows nothing yet. */
 void pmt_site_after_fork(void)
 {
-    pmt_lock_reset(&pmt_site_lock);
     memset(pmt_site_touched, PMT_SITE_TOUCHED, (sites.count + 7) / 8);
 }
 
 /* ---- for tests: the invariants of the tables */
 
-/* Strings follow each other to the end of the stream, each found under its own offset. */
-static bool are_strings_valid(void)
-{
-    uint32_t number = 0, next = 0;
-    for (; next < strings.count; next += (uint32_t)room_of_string(string_size_at(next)))
-        number++;
-    return next == strings.count && number == strings.used;
-}
-
-static bool is_string(uint32_t id)
-{
-    return id == PMT_NO_STRING || (id % 4 == 0 && id < strings.count && string_size_at(id) > 0 &&
-                                   room_of_string(string_size_at(id)) <= strings.count - id);
-}
-
 static bool are_records_valid(void)
 {
     for (uint32_t id = 0; id < functions.count; id++)
-        if (!is_string(function_at(id)->file) || !is_string(function_at(id)->name))
+        if (!pmt_site_string_is_at_locked(function_at(id)->file) ||
+            !pmt_site_string_is_at_locked(function_at(id)->name))
             return false;
     for (uint32_t id = PMT_NODE_FIRST; id < nodes.count; id++)
         if (node_at(id)->parent >= id || node_at(id)->function >= functions.count)
             return false;
     for (uint32_t id = 1; id < labels.count; id++)
-        if (!is_string(*label_at(id)))
+        if (!pmt_site_string_is_at_locked(*label_at(id)))
             return false;
     for (uint32_t id = PMT_SITE_FIRST; id < sites.count; id++)
         if (pmt_site_at(id)->node >= nodes.count || pmt_site_at(id)->label_owner >> 1 >= labels.count)
@@ -470,9 +324,9 @@ bool pmt_site_is_valid(void)
 {
     if (!pmt_lock_take(&pmt_site_lock))
         return false;
-    bool is_valid = pmt_table_is_valid_locked(&strings, 0) && pmt_table_is_valid_locked(&functions, 0) &&
+    bool is_valid = pmt_site_string_is_valid_locked() && pmt_table_is_valid_locked(&functions, 0) &&
                     pmt_table_is_valid_locked(&nodes, PMT_NODE_FIRST) && pmt_table_is_valid_locked(&labels, 1) &&
-                    pmt_table_is_valid_locked(&sites, PMT_SITE_FIRST) && are_strings_valid() && are_records_valid() &&
+                    pmt_table_is_valid_locked(&sites, PMT_SITE_FIRST) && are_records_valid() &&
                     pmt_site_code_is_valid_locked(functions.count);
     pmt_lock_drop(&pmt_site_lock);
     return is_valid;

@@ -44,13 +44,14 @@ struct pmt_site {
 
 extern struct pmt_lock pmt_site_lock;
 
-/* ---- finding and entering; any thread. All return an ID; when a table is full PMT_NO_FUNCTION, the parent node,
- * PMT_SITE_OTHER, PMT_NO_STRING. */
+/* ---- finding and entering; any thread. All return an ID. When a table is full, and in a signal handler that comes
+ * while its thread is entering something: PMT_NO_STRING (as for size 0), PMT_NO_FUNCTION, the parent node (as for
+ * PMT_NO_FUNCTION), no label, PMT_SITE_OTHER. */
 uint32_t pmt_site_string(const char *bytes, size_t size);
 uint32_t pmt_site_function(uint32_t file, uint32_t name, int32_t first_line);
 uint32_t pmt_site_node(uint32_t parent, uint32_t function, int32_t line);
-uint32_t pmt_site_label(uint32_t name); /* labels are numbered from 1; 0: none, and when the table is full */
-size_t pmt_site_get_label(uint32_t label, const char **name); /* the size of its name; not ended by NUL */
+uint32_t pmt_site_label(uint32_t name); /* labels are numbered from 1; 0: none */
+size_t pmt_site_get_label(uint32_t label, char *name, size_t room);
 uint32_t pmt_site_find(uint32_t node, uint32_t label, enum pmt_owner owner);
 
 /* ---- site_code.c: code objects that are alive: which function each is. The caller forgets one before its address can
@@ -89,8 +90,8 @@ extern __thread uint32_t pmt_site_label_mine; /* the label that this thread's al
 
 /* ---- for capture.c: whole tables. Counts are read first, then records below them are complete. */
 struct pmt_site_counts {
-    uint32_t functions, nodes, sites, strings; /* strings: bytes */
-    uint64_t lost_functions, lost_nodes, lost_sites, lost_strings;
+    uint32_t functions, nodes, sites, strings;                     /* strings: bytes */
+    uint64_t lost_functions, lost_nodes, lost_sites, lost_strings; /* lost_strings: labels too */
 };
 struct pmt_site_counts pmt_site_count(void);
 void pmt_site_get_function(uint32_t id, struct pmt_record_function *record);
@@ -108,6 +109,10 @@ size_t pmt_site_get_strings(uint32_t offset, const char **bytes);
 void pmt_site_after_fork(void);
 bool pmt_site_is_valid(void);
 bool pmt_site_code_is_valid_locked(uint32_t functions);
+size_t pmt_site_string_copy(uint32_t id, char *bytes, size_t room);
+bool pmt_site_string_is_valid_locked(void);
+bool pmt_site_string_is_at_locked(uint32_t id);
+extern struct pmt_table pmt_site_strings;
 
 #pragma GCC visibility pop
 

@@ -26,7 +26,7 @@ _Static_assert(PMT_FUNCTIONS_MAX <= FUNCTION_MASK, "a function fits");
 static uintptr_t words; /* as an index in table.h; never goes back to 0 */
 static uintptr_t idle;  /* an array of that size that is not used now; 0: none */
 static uint64_t moves;
-static size_t alive, gone; /* words of these kinds */
+static size_t alive, gone; /* words of these kinds; at every moment at least as many as there are */
 
 static uint64_t load_word(const uint64_t *word)
 {
@@ -85,9 +85,10 @@ static void put_word(uintptr_t packed, uint64_t word)
     size_t mask = pmt_table_room(packed) - 1, at = home_of(packed, word >> FUNCTION_BITS << 3);
     while (load_word(&array[at]) && load_word(&array[at]) != GONE)
         at = (at + 1) & mask;
-    gone -= load_word(&array[at]) == GONE;
+    bool was_gone = load_word(&array[at]) == GONE;
     alive++;
     store_word(&array[at], word);
+    gone -= was_gone;
 }
 
 /* An empty array of 1 << `bits` words: the idle one, or a new one. */
@@ -160,9 +161,9 @@ static void forget_locked(uint64_t address)
     uint64_t *array = pmt_table_array(words);
     if (!find_word(words, address, &at))
         return;
+    gone++;
     store_word(&array[at], GONE);
     alive--;
-    gone++;
     for (; !load_word(&array[(at + 1) & mask]) && load_word(&array[at]) == GONE; at = (at - 1) & mask) {
         store_word(&array[at], 0);
         gone--;

@@ -74,8 +74,8 @@ static bool make_chunk_locked(const struct pmt_table *table, uint32_t chunk)
     return table->chunks[chunk] != NULL;
 }
 
-/* Room for records `count` to `count + size - 1`, and for one key. */
-bool pmt_table_make_room_locked(struct pmt_table *table, uint32_t size)
+/* Room for `size` more IDs, and for one key. */
+static bool make_room_locked(struct pmt_table *table, uint32_t size)
 {
     uint32_t first = table->count;
     if (size > table->limit - first)
@@ -88,29 +88,25 @@ bool pmt_table_make_room_locked(struct pmt_table *table, uint32_t size)
     return !table->prepare_locked || table->prepare_locked(first);
 }
 
-/* What was written into that room is complete. The slot comes first: who sees the last ID that there can be, sees the
- * slots of all. */
-void pmt_table_publish_locked(struct pmt_table *table, uint64_t hash, uint32_t size)
+/* The slot comes before the count: who sees the highest count that there can be, sees the slots of all. */
+static uint32_t enter_locked(struct pmt_table *table, uint64_t hash, const void *key)
 {
-    __atomic_store_n(free_slot(table->index, hash), table->count + 1, __ATOMIC_RELEASE);
-    table->used++;
-    __atomic_store_n(&table->count, table->count + size, __ATOMIC_RELEASE);
-}
-
-static uint32_t enter_locked(struct pmt_table *table, uint64_t hash, const void *record)
-{
-    if (!pmt_table_make_room_locked(table, 1))
+    uint32_t id = table->count, size = table->size ? table->size(key) : 1;
+    if (!make_room_locked(table, size))
         return PMT_TABLE_NONE;
-    uint32_t id = table->count;
-    memcpy(pmt_table_at(table, id), record, table->record_size);
-    pmt_table_publish_locked(table, hash, 1);
+    if (table->write_locked)
+        table->write_locked(id, key);
+    else
+        memcpy(pmt_table_at(table, id), key, table->record_size);
+    __atomic_store_n(free_slot(table->index, hash), id + 1, __ATOMIC_RELEASE);
+    table->used++;
+    __atomic_store_n(&table->count, id + size, __ATOMIC_RELEASE);
     return id;
 }
 
 /* ID of the record with this key, which was not found a moment ago. PMT_TABLE_NONE: it has no room (a full table takes
  * no lock to say so), or the thread is entering something already, below a signal handler. Counted. */
-PMT_SLOW uint32_t pmt_table_enter(struct pmt_table *table, uint64_t hash, pmt_table_same *is_same, const void *key,
-                                  const void *record)
+PMT_SLOW uint32_t pmt_table_enter(struct pmt_table *table, uint64_t hash, pmt_table_same *is_same, const void *key)
 {
     uint32_t id = PMT_TABLE_NONE;
     if (pmt_table_count(table) == table->limit)
@@ -118,11 +114,11 @@ PMT_SLOW uint32_t pmt_table_enter(struct pmt_table *table, uint64_t hash, pmt_ta
     else if (pmt_lock_take(&pmt_site_lock)) {
         id = pmt_table_find(table, hash, is_same, key);
         if (id == PMT_TABLE_NONE)
-            id = enter_locked(table, hash, record);
+            id = enter_locked(table, hash, key);
         pmt_lock_drop(&pmt_site_lock);
     }
     if (id == PMT_TABLE_NONE)
-        pmt_table_lose(table);
+        __atomic_fetch_add(&table->lost, 1, __ATOMIC_RELAXED);
     return id;
 }
 

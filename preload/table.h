@@ -20,22 +20,21 @@ struct pmt_table {
     uint32_t limit; /* of IDs */
     uint32_t record_size, chunk_bits;
     void **chunks;
-    uint64_t (*hash)(uint32_t id);       /* of the key of a record that is entered */
-    bool (*prepare_locked)(uint32_t id); /* NULL, or called before the record is published; false: no room */
-    uint32_t count;                      /* atomic: the IDs below it are complete */
-    uint32_t used;                       /* slots of the index */
-    uintptr_t index;                     /* atomic: address of the slots | log2 of their number; 0: none yet */
-    uint64_t lost;                       /* atomic: how often something could not be entered */
+    uint64_t (*hash)(uint32_t id);                      /* of the key of a record that is entered */
+    void (*write_locked)(uint32_t id, const void *key); /* NULL: the key is the record */
+    uint32_t (*size)(const void *key);                  /* NULL: 1. So many IDs are taken */
+    bool (*prepare_locked)(uint32_t id);                /* NULL, or whether there is room for what else belongs to it */
+    uint32_t count;                                     /* atomic: the IDs below it are complete */
+    uint32_t used;                                      /* slots of the index */
+    uintptr_t index; /* atomic: address of the slots | log2 of their number; 0: none yet */
+    uint64_t lost;   /* atomic: how often something could not be entered */
 };
 
 typedef bool pmt_table_same(uint32_t id, const void *key);
 
 void *pmt_table_pages_locked(size_t size);
 void pmt_table_retire_locked(void *pages, size_t size);
-bool pmt_table_make_room_locked(struct pmt_table *table, uint32_t size);
-void pmt_table_publish_locked(struct pmt_table *table, uint64_t hash, uint32_t size);
-uint32_t pmt_table_enter(struct pmt_table *table, uint64_t hash, pmt_table_same *is_same, const void *key,
-                         const void *record);
+uint32_t pmt_table_enter(struct pmt_table *table, uint64_t hash, pmt_table_same *is_same, const void *key);
 bool pmt_table_is_valid_locked(const struct pmt_table *table, uint32_t first);
 
 /* An array and its size in one word, so that both are published at once; arrays are whole pages. */
@@ -70,11 +69,6 @@ static inline void *pmt_table_at(const struct pmt_table *table, uint32_t id)
 static inline uint32_t pmt_table_count(const struct pmt_table *table)
 {
     return __atomic_load_n(&table->count, __ATOMIC_ACQUIRE);
-}
-
-static inline void pmt_table_lose(struct pmt_table *table)
-{
-    __atomic_fetch_add(&table->lost, 1, __ATOMIC_RELAXED);
 }
 
 /* Numbers of three kinds into 64 well-mixed bits, of which the highest count. */

@@ -14,8 +14,8 @@
 
 static void mark(const char *what, uint32_t label)
 {
-    const char *name;
-    size_t size = pmt_site_get_label(label, &name);
+    char name[NAME_MAX_BYTES];
+    size_t size = pmt_site_get_label(label, name, sizeof name);
     if (label)
         pmt_log_mark(what, name, size, pmt_points_figure());
 }
