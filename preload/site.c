@@ -161,10 +161,17 @@ uint32_t pmt_site_label(uint32_t name)
     return id != PMT_TABLE_NONE ? id : 0;
 }
 
+/* Whoever gives it may have made it up. */
+static uint32_t name_of_label(uint32_t label)
+{
+    return label && label < pmt_table_count(&labels) ? *label_at(label) : PMT_NO_STRING;
+}
+
 /* Copies the name, as much of it as has room: returns its size. */
 size_t pmt_site_get_label(uint32_t label, char *name, size_t room)
 {
-    return label ? pmt_site_string_copy(*label_at(label), name, room) : 0;
+    uint32_t string = name_of_label(label);
+    return string != PMT_NO_STRING ? pmt_site_string_copy(string, name, room) : 0;
 }
 
 /* ---- sites */
@@ -286,10 +293,9 @@ void pmt_site_get(uint32_t id, struct pmt_record_site *record)
     const struct pmt_site *site = pmt_site_at(id);
     uint32_t label_owner =
         id == PMT_SITE_PYTHON ? PMT_OWNER_PYTHON : __atomic_load_n(&site->label_owner, __ATOMIC_RELAXED);
-    uint32_t label = label_owner >> 1;
     uint64_t epoch = (uint64_t)read_cell(&pmt_peak_epoch);
     *record = (struct pmt_record_site){
-        .node = site->node, .label = label ? *label_at(label) : PMT_NO_STRING, .owner = label_owner & 1};
+        .node = site->node, .label = name_of_label(label_owner >> 1), .owner = label_owner & 1};
     add_bank(record, pmt_site_free_bank(id), epoch);
     add_bank(record, &site->held, epoch);
 }
