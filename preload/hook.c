@@ -41,8 +41,6 @@ static void count_rounded(void *block, enum pmt_flow flow, int sign)
 {
     int64_t size = touch_if_large(usable_size(block));
     pmt_count(PMT_OWNER_NATIVE, flow, sign * size, sign);
-    if (pmt_tally_mine)
-        pmt_account_move_total(pmt_tally_mine, flow == PMT_ALLOCATED ? sign * size : -sign * size, false);
 }
 
 static PMT_SLOW void count_unaligned(void *block, enum pmt_flow flow, int sign)
