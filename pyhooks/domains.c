@@ -8,8 +8,7 @@
  * Other tools put allocators in our place: PYTHONMALLOC and -X dev do before user code, so until Python is ready every
  * allocation that reaches malloc looks (attach.c); a later removal is noticed at the next check, and said.
  * poison.h stays out: the fields of PyMemAllocatorEx have the poisoned names. */
-#include "account.h"
-#include "pyhooks.h"
+#include "stack.h"
 
 #define DOMAINS 3
 #define LAYERS_MAX 32 /* of a domain: CPython swaps allocators a few times while it starts */
@@ -23,66 +22,69 @@ static int layer_count[DOMAINS]; /* Protected by the GIL, or by there being one 
 static void (*get_allocator)(PyMemAllocatorDomain, PyMemAllocatorEx *);
 static void (*set_allocator)(PyMemAllocatorDomain, PyMemAllocatorEx *);
 
-/* Each function twice: the raw domain may be used without the GIL, the others not. */
+/* The bodies; they are compiled for the raw domain, which may be used without the GIL, and for the other two once for
+ * each layout of frames. `here` tells the site. */
 
-PMT_HOT void *count_new(bool is_raw, void *block, size_t size, bool is_fresh)
+typedef struct pmt_here here_function(void);
+
+PMT_HOT void *count_new(here_function *here, void *block, size_t size, bool is_fresh)
 {
     if (PMT_LIKELY(block && pmt_shadow_is_aligned(block)))
-        pmt_account_new(block, size, PMT_OWNER_PYTHON, pmt_stack_here(PMT_OWNER_PYTHON, !is_raw), is_fresh);
+        pmt_account_new(block, size, PMT_OWNER_PYTHON, here(), is_fresh);
     return block;
 }
 
 /* Counts off a block that is about to be freed. One made before we came is known as native, or not at all. */
-PMT_HOT struct pmt_block count_gone(bool is_raw, void *block, bool is_freed)
+PMT_HOT struct pmt_block count_gone(enum pmt_gil gil, void *block, bool is_freed)
 {
     struct pmt_block gone = {0, 0, false};
     if (PMT_UNLIKELY(!pmt_shadow_is_aligned(block)))
         return gone;
-    gone = pmt_account_gone(block, is_raw || pmt_stack_has_own_gils ? PMT_GIL_ASK : PMT_GIL_HELD, is_freed);
+    gone = pmt_account_gone(block, gil, is_freed);
     if (PMT_UNLIKELY(gone.what & PMT_SHADOW_CODE))
         pmt_stack_forget_code(block);
     return gone;
 }
 
-PMT_HOT void *domain_malloc(struct layer *layer, size_t size, bool is_raw)
+PMT_HOT void *domain_malloc(struct layer *layer, size_t size, here_function *here)
 {
     if (pmt_inside)
         return layer->next.malloc(layer->next.ctx, size);
     pmt_inside = 1;
     void *block = layer->next.malloc(layer->next.ctx, size);
     pmt_inside = 0;
-    return count_new(is_raw, block, size, true);
+    return count_new(here, block, size, true);
 }
 
-PMT_HOT void *domain_calloc(struct layer *layer, size_t count, size_t size, bool is_raw)
+PMT_HOT void *domain_calloc(struct layer *layer, size_t count, size_t size, here_function *here)
 {
     if (pmt_inside)
         return layer->next.calloc(layer->next.ctx, count, size);
     pmt_inside = 1;
     void *block = layer->next.calloc(layer->next.ctx, count, size);
     pmt_inside = 0;
-    return count_new(is_raw, block, count * size, true); /* did not overflow, or there is no block */
+    return count_new(here, block, count * size, true); /* did not overflow, or there is no block */
 }
 
-PMT_HOT void *domain_realloc(struct layer *layer, void *block, size_t size, bool is_raw)
+PMT_HOT void *domain_realloc(struct layer *layer, void *block, size_t size, here_function *here, enum pmt_gil gil)
 {
     struct pmt_block gone = {0, 0, false};
     if (pmt_inside)
         return layer->next.realloc(layer->next.ctx, block, size);
     if (block)
-        gone = count_gone(is_raw, block, false);
+        gone = count_gone(gil, block, false);
     pmt_inside = 1;
     void *fresh = layer->next.realloc(layer->next.ctx, block, size);
     pmt_inside = 0;
     if (PMT_UNLIKELY(!fresh && block))
         pmt_account_back(block, &gone, pmt_python_has_gil());
-    return count_new(is_raw, fresh, size, !block);
+    return count_new(here, fresh, size, !block);
 }
 
 /* A block that we do not know goes down as what it is to the layers below. */
-PMT_HOT void domain_free(struct layer *layer, void *block, bool is_raw)
+PMT_HOT void domain_free(struct layer *layer, void *block, enum pmt_gil gil)
 {
-    if (pmt_inside || !block || PMT_UNLIKELY(!count_gone(is_raw, block, true).is_known)) {
+    if (pmt_inside || !block || PMT_UNLIKELY(!count_gone(gil, block, true).is_known)) {
         layer->next.free(layer->next.ctx, block);
         return;
     }
@@ -91,25 +93,52 @@ PMT_HOT void domain_free(struct layer *layer, void *block, bool is_raw)
     pmt_inside = 0;
 }
 
-#define DOMAIN_FUNCTIONS(name, is_raw)                                                                                 \
+#define DOMAIN_FUNCTIONS(name, here, gil)                                                                              \
     static void *name##_malloc(void *layer, size_t size)                                                               \
     {                                                                                                                  \
-        return domain_malloc(layer, size, is_raw);                                                                     \
+        return domain_malloc(layer, size, here);                                                                       \
     }                                                                                                                  \
     static void *name##_calloc(void *layer, size_t count, size_t size)                                                 \
     {                                                                                                                  \
-        return domain_calloc(layer, count, size, is_raw);                                                              \
+        return domain_calloc(layer, count, size, here);                                                                \
     }                                                                                                                  \
     static void *name##_realloc(void *layer, void *block, size_t size)                                                 \
     {                                                                                                                  \
-        return domain_realloc(layer, block, size, is_raw);                                                             \
+        return domain_realloc(layer, block, size, here, gil);                                                          \
     }                                                                                                                  \
     static void name##_free(void *layer, void *block)                                                                  \
     {                                                                                                                  \
-        domain_free(layer, block, is_raw);                                                                             \
+        domain_free(layer, block, gil);                                                                                \
     }
-DOMAIN_FUNCTIONS(raw, true)
-DOMAIN_FUNCTIONS(object, false)
+
+static struct pmt_here here_raw(void)
+{
+    return pmt_stack_here(PMT_OWNER_PYTHON, false);
+}
+
+static struct pmt_here here_object(void)
+{
+    return pmt_stack_here(PMT_OWNER_PYTHON, true);
+}
+
+DOMAIN_FUNCTIONS(raw, here_raw, PMT_GIL_ASK)
+DOMAIN_FUNCTIONS(object, here_object, pmt_stack_has_own_gils ? PMT_GIL_ASK : PMT_GIL_HELD)
+#define LAYOUT(first, ...)                                                                                             \
+    DOMAIN_FUNCTIONS(object_##first, stack_here_##first, (first) >= 12 ? PMT_GIL_ASK : PMT_GIL_HELD)
+#include "pystack.def"
+#undef LAYOUT
+
+#define FUNCTIONS_OF(name)                                                                                             \
+    {                                                                                                                  \
+        NULL, name##_malloc, name##_calloc, name##_realloc, name##_free                                                \
+    }
+static const PyMemAllocatorEx raw_functions = FUNCTIONS_OF(raw), object_functions = FUNCTIONS_OF(object);
+static const PyMemAllocatorEx layout_functions[] = {
+#define LAYOUT(first, ...) FUNCTIONS_OF(object_##first),
+#include "pystack.def"
+#undef LAYOUT
+};
+static const PyMemAllocatorEx *best_functions = &object_functions; /* of the mem and object domains */
 
 static bool is_ours(int domain, const PyMemAllocatorEx *top)
 {
@@ -140,15 +169,31 @@ static struct layer *layer_over(int domain, const PyMemAllocatorEx *top)
     return &layers[domain][count];
 }
 
+static void set_ours(int domain, struct layer *layer)
+{
+    PyMemAllocatorEx ours = domain == PYMEM_DOMAIN_RAW ? raw_functions : *best_functions;
+    ours.ctx = layer;
+    set_allocator((PyMemAllocatorDomain)domain, &ours);
+}
+
 static void install(int domain, const PyMemAllocatorEx *top)
 {
     struct layer *layer = layer_over(domain, top);
-    PyMemAllocatorEx ours = {layer, object_malloc, object_calloc, object_realloc, object_free};
-    if (domain == PYMEM_DOMAIN_RAW)
-        ours = (PyMemAllocatorEx){layer, raw_malloc, raw_calloc, raw_realloc, raw_free};
-    if (!layer)
-        return;
-    set_allocator((PyMemAllocatorDomain)domain, &ours);
+    if (layer)
+        set_ours(domain, layer);
+}
+
+/* Stacks can be read from now on, by row `row` of pystack.def. Where somebody stands above us, who will go on calling
+ * the functions he knows, these do the same, a little slower. */
+void pmt_domains_know_stacks(int row)
+{
+    PyMemAllocatorEx top;
+    best_functions = &layout_functions[row];
+    for (int domain = PYMEM_DOMAIN_MEM; set_allocator && domain < DOMAINS; domain++) {
+        get_allocator((PyMemAllocatorDomain)domain, &top);
+        if (is_ours(domain, &top))
+            set_ours(domain, top.ctx);
+    }
 }
 
 /* From 3.7 on CPython puts its default raw allocator back for a moment, many times while it starts, to make what is to

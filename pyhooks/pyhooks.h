@@ -66,6 +66,7 @@ void pmt_domains_start(const struct pmt_elf *python);
 void pmt_domains_wrap(bool also_swaps);
 void pmt_domains_check(void);
 bool pmt_domains_are_aligned(void);
+void pmt_domains_know_stacks(int row);
 
 /* stack.c */
 extern bool pmt_stack_has_own_gils; /* interpreters may have a GIL each: who holds one may not hold the main one's */

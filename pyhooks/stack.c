@@ -8,36 +8,24 @@
  * of the stack, 64 bits of it. A code object's address stands for it while it lives: when one of those that have a name
  * in the tables is freed (domains.c sees it by a mark in the table of blocks), all that is remembered is void. A thread
  * reads its own frames, which nobody else changes: so it needs no GIL. */
-#include "pyhooks.h"
+#include "stack.h"
 
-#include <string.h>
-
-#include "account.h"
 #include "sys.h"
 
 #include "poison.h"
 
-#define FRAMES_MORE 8 /* frames that may turn out not to be Python's, beyond --depth */
 #define TEXT_MAX 16384
-#define MEMORY_BITS 14
 #define EDGE_BITS 13
-#define MIX_PLACE 0x9e3779b97f4a7c15u
-#define MIX_FRAME 0xff51afd7ed558ccdu
 
 bool pmt_python_has_stacks, pmt_stack_has_own_gils;
 
-static struct pmt_pyver_stack at; /* offsets, */
-struct recalled;
-static struct recalled (*recall_site)(const char *thread, uint64_t hash); /* and the loop for them */
-static PyThreadState *(*current_thread)(void);
-static PyInterpreterState *main_interpreter;
-static uint64_t generation; /* of code objects: atomic */
-
-/* What a hash stands for. Written without a lock: key is the hash ^ value, so that a torn entry does not match. */
-struct remembered {
-    uint64_t key, value;
-};
-static struct remembered sites[1u << MEMORY_BITS], edges[1u << EDGE_BITS];
+static struct pmt_pyver_stack at;                                                      /* offsets, */
+static struct stack_recalled (*recall_site)(const char *thread, enum pmt_owner owner); /* and the loop for them */
+PyThreadState *(*pmt_stack_current_thread)(void);
+PyInterpreterState *pmt_stack_main_interpreter;
+uint64_t pmt_stack_generation;
+struct stack_remembered pmt_stack_sites[1u << STACK_SITE_BITS];
+static struct stack_remembered edges[1u << EDGE_BITS];
 
 /* Where a stack is gathered; of a thread, or rather of its tally. */
 struct gathered {
@@ -50,23 +38,9 @@ struct gathered {
     char text[TEXT_MAX];
 };
 
-static inline const char *pointer_at(const void *object, int offset)
+static void remember(struct stack_remembered *memory, int bits, uint64_t hash, uint64_t value)
 {
-    const char *value;
-    memcpy(&value, (const char *)object + offset, sizeof value);
-    return value;
-}
-
-static inline bool recall(const struct remembered *memory, int bits, uint64_t hash, uint64_t *value)
-{
-    const struct remembered *entry = &memory[hash >> (64 - bits)];
-    *value = __atomic_load_n(&entry->value, __ATOMIC_RELAXED);
-    return (__atomic_load_n(&entry->key, __ATOMIC_RELAXED) ^ *value) == hash;
-}
-
-static void remember(struct remembered *memory, int bits, uint64_t hash, uint64_t value)
-{
-    struct remembered *entry = &memory[hash >> (64 - bits)];
+    struct stack_remembered *entry = &memory[hash >> (64 - bits)];
     __atomic_store_n(&entry->value, value, __ATOMIC_RELAXED);
     __atomic_store_n(&entry->key, hash ^ value, __ATOMIC_RELAXED);
 }
@@ -75,8 +49,8 @@ static void remember(struct remembered *memory, int bits, uint64_t hash, uint64_
 
 static inline const char *top_frame(const char *thread)
 {
-    const char *frame = pointer_at(thread, at.thread_frame);
-    return at.current >= 0 && frame ? pointer_at(frame, at.current) : frame;
+    const char *frame = stack_pointer(thread, at.thread_frame);
+    return at.current >= 0 && frame ? stack_pointer(frame, at.current) : frame;
 }
 
 static inline bool is_foreign(const char *frame)
@@ -84,81 +58,33 @@ static inline bool is_foreign(const char *frame)
     return at.owner >= 0 && frame[at.owner] >= at.foreign;
 }
 
-PMT_HOT int64_t read_place(const char *frame, int place, int place_size)
-{
-    int32_t index;
-    if (place_size == 8)
-        return (int64_t)(uintptr_t)pointer_at(frame, place);
-    memcpy(&index, frame + place, sizeof index);
-    return index;
-}
-
 static inline int64_t place_of(const char *frame)
 {
-    return read_place(frame, at.place, at.place_size);
+    return stack_place(frame, at.place, at.place_size);
 }
 
-/* The multiplications of a frame wait for nothing; from frame to frame there is a rotation and an addition. */
-PMT_HOT uint64_t mix(uint64_t hash, const void *code, int64_t place)
-{
-    return (hash << 5 | hash >> 59) + ((uint64_t)(uintptr_t)code + (uint64_t)place * MIX_PLACE) * MIX_FRAME;
-}
-
-/* So that the highest bits depend on all. */
-PMT_HOT uint64_t finish(uint64_t hash)
-{
-    hash = (hash ^ hash >> 32) * MIX_PLACE;
-    return hash ^ hash >> 29;
-}
-
-static inline uint64_t start_of_hash(void)
-{
-    return (__atomic_load_n(&generation, __ATOMIC_ACQUIRE) << 40) + ((uint64_t)pmt_site_label_mine << 2) + 1;
-}
-
-/* The site that the thread's stack is remembered as, else the hash to find it out for, with is_known false. A function
- * for each layout: with offsets that the compiler knows it is half as long. */
-struct recalled {
-    uint64_t value;
-    bool is_known;
-};
-
-#define LAYOUT(first, last, thread_frame, current, previous, code, place, place_size, owner, foreign, ...)             \
-    static struct recalled recall_site_##first(const char *thread, uint64_t hash)                                      \
+/* Functions of their own, for allocations that may be anybody's. */
+#define LAYOUT(first, ...)                                                                                             \
+    static struct stack_recalled recall_site_##first(const char *thread, enum pmt_owner owner)                         \
     {                                                                                                                  \
-        uint64_t site;                                                                                                 \
-        int64_t left = pmt_config.depth + FRAMES_MORE;                                                                 \
-        const char *frame = pointer_at(thread, thread_frame);                                                          \
-        if ((current) >= 0 && frame)                                                                                   \
-            frame = pointer_at(frame, current);                                                                        \
-        for (; frame && left > 0; frame = pointer_at(frame, previous)) {                                               \
-            if ((owner) >= 0 && (foreign) < 127 && frame[owner] >= (foreign))                                          \
-                continue;                                                                                              \
-            hash = mix(hash, pointer_at(frame, code), read_place(frame, place, place_size));                           \
-            left--;                                                                                                    \
-        }                                                                                                              \
-        hash = finish(hash + (frame != NULL));                                                                         \
-        if (PMT_LIKELY(recall(sites, MEMORY_BITS, hash, &site)))                                                       \
-            return (struct recalled){site, true};                                                                      \
-        return (struct recalled){hash, false};                                                                         \
+        return stack_recall_##first(thread, owner);                                                                    \
     }
 #include "pystack.def"
 #undef LAYOUT
 
-static struct recalled (*const recallers[])(const char *thread, uint64_t hash) = {
+static struct stack_recalled (*const recallers[])(const char *thread, enum pmt_owner owner) = {
 #define LAYOUT(first, ...) recall_site_##first,
 #include "pystack.def"
 #undef LAYOUT
 };
 
-static uint32_t resolve(const char *thread, enum pmt_owner owner, uint64_t hash);
-
 /* The thread whose frames are read, NULL if there is none; whether it holds the main interpreter's GIL. */
 PMT_HOT const char *this_thread(bool has_gil, bool *is_held)
 {
-    const char *running = (const char *)current_thread();
+    const char *running = (const char *)pmt_stack_current_thread();
     if (has_gil || pmt_stack_has_own_gils) { /* from 3.12 on the current thread state is the thread's own */
-        *is_held = running && pointer_at(running, PMT_PYVER_THREAD_INTERPRETER) == (const char *)main_interpreter;
+        *is_held =
+            running && stack_pointer(running, PMT_PYVER_THREAD_INTERPRETER) == (const char *)pmt_stack_main_interpreter;
         if (running)
             return running;
     }
@@ -176,8 +102,8 @@ struct pmt_here pmt_stack_here(enum pmt_owner owner, bool has_gil)
     const char *thread = this_thread(has_gil, &here.is_held);
     if (PMT_UNLIKELY(!thread))
         return here;
-    struct recalled recalled = recall_site(thread, start_of_hash() + (uint64_t)owner);
-    here.site = PMT_LIKELY(recalled.is_known) ? (uint32_t)recalled.value : resolve(thread, owner, recalled.value);
+    struct stack_recalled recalled = recall_site(thread, owner);
+    here.site = recalled.is_known ? (uint32_t)recalled.value : pmt_stack_resolve(thread, owner, recalled.value);
     return here;
 }
 
@@ -195,20 +121,20 @@ static struct gathered *gathering(void)
 /* The frames that were hashed, less those that Python does not show; innermost first. */
 static void gather(const char *thread, struct gathered *stack)
 {
-    int64_t left = pmt_config.depth + FRAMES_MORE;
+    int64_t left = pmt_config.depth + STACK_FRAMES_MORE;
     stack->count = 0;
     const char *frame = top_frame(thread);
-    for (; frame && left > 0 && stack->count < pmt_config.depth; frame = pointer_at(frame, at.previous)) {
+    for (; frame && left > 0 && stack->count < pmt_config.depth; frame = stack_pointer(frame, at.previous)) {
         if (is_foreign(frame))
             continue;
         left--;
         if (!pmt_pyver_is_finished(&at, frame))
             continue;
-        stack->frames[stack->count].code = pointer_at(frame, at.code);
+        stack->frames[stack->count].code = stack_pointer(frame, at.code);
         stack->frames[stack->count++].place = place_of(frame);
     }
     while (frame && is_foreign(frame))
-        frame = pointer_at(frame, at.previous);
+        frame = stack_pointer(frame, at.previous);
     stack->is_cut = frame != NULL;
 }
 
@@ -229,7 +155,7 @@ size_t pmt_stack_put_bytes(char *text, size_t size, PyObject *string)
 
 static uint32_t string_at(const char *code, int offset, char *text)
 {
-    PyObject *string = (PyObject *)(uintptr_t)pointer_at(code, offset);
+    PyObject *string = (PyObject *)(uintptr_t)stack_pointer(code, offset);
     return pmt_site_string(text, pmt_stack_put_bytes(text, TEXT_MAX, string));
 }
 
@@ -254,8 +180,8 @@ static uint32_t function_of(const char *code, char *text)
 /* The node of a frame below its caller's. */
 static uint32_t node_of(uint32_t parent, const char *code, int64_t place, char *text)
 {
-    uint64_t value, hash = finish(mix(start_of_hash() + ((uint64_t)parent << 8), code, place));
-    if (recall(edges, EDGE_BITS, hash, &value))
+    uint64_t value, hash = stack_finish(stack_mix(stack_start_of_hash() + ((uint64_t)parent << 8), code, place));
+    if (stack_recall(edges, EDGE_BITS, hash, &value))
         return (uint32_t)value;
     uint32_t function = function_of(code, text);
     if (function == PMT_NO_FUNCTION)
@@ -267,7 +193,7 @@ static uint32_t node_of(uint32_t parent, const char *code, int64_t place, char *
 
 /* Which site a stack is, found out frame by frame. pmt_inside: what Python might allocate meanwhile is not the host's.
  */
-static PMT_SLOW uint32_t resolve(const char *thread, enum pmt_owner owner, uint64_t hash)
+PMT_SLOW uint32_t pmt_stack_resolve(const char *thread, enum pmt_owner owner, uint64_t hash)
 {
     struct gathered *stack = gathering();
     if (!stack || __atomic_load_n(&pmt_site_lock.owner, __ATOMIC_RELAXED) == pmt_thread_id())
@@ -283,7 +209,7 @@ static PMT_SLOW uint32_t resolve(const char *thread, enum pmt_owner owner, uint6
                         : pmt_site_find(node, pmt_site_label_mine, owner);
     pmt_inside--;
     errno = error;
-    remember(sites, MEMORY_BITS, hash, site);
+    remember(pmt_stack_sites, STACK_SITE_BITS, hash, site);
     return site;
 }
 
@@ -298,7 +224,7 @@ bool pmt_python_has_gil_slow(void)
 PMT_SLOW void pmt_stack_forget_code(const void *code)
 {
     pmt_site_code_forget(code);
-    __atomic_fetch_add(&generation, 1, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&pmt_stack_generation, 1, __ATOMIC_RELEASE);
 }
 
 /* ---- start */
@@ -306,7 +232,7 @@ PMT_SLOW void pmt_stack_forget_code(const void *code)
 static bool is_at(const char *object, int offset, PyObject *owner, const char *name)
 {
     PyObject *value = py.PyObject_GetAttrString(owner, name);
-    bool is_same = value && pointer_at(object, offset) == (const char *)value;
+    bool is_same = value && stack_pointer(object, offset) == (const char *)value;
     if (value)
         py.Py_DecRef(value);
     else
@@ -326,7 +252,7 @@ static bool do_offsets_hold(PyThreadState *thread, PyFrameObject *frame)
     bool holds = line && py.PyLong_AsLong(line) == first_line;
     if (line)
         py.Py_DecRef(line);
-    return holds && top && pointer_at(top, at.code) == (const char *)code && place_of(top) == place &&
+    return holds && top && stack_pointer(top, at.code) == (const char *)code && place_of(top) == place &&
            is_at((const char *)code, at.file, code, "co_filename") &&
            is_at((const char *)code, at.name, code, "co_name");
 }
@@ -340,11 +266,13 @@ void pmt_stack_start(PyThreadState *thread, PyFrameObject *frame)
         at = *found;
         recall_site = recallers[row];
     }
-    current_thread = py.PyThreadState_GetUnchecked ? py.PyThreadState_GetUnchecked : py._PyThreadState_UncheckedGet;
-    main_interpreter = pmt_pyver_interpreter();
+    pmt_stack_current_thread =
+        py.PyThreadState_GetUnchecked ? py.PyThreadState_GetUnchecked : py._PyThreadState_UncheckedGet;
+    pmt_stack_main_interpreter = pmt_pyver_interpreter();
     pmt_stack_has_own_gils = pmt_pyver_has_own_gils();
-    if (found && current_thread && do_offsets_hold(thread, frame))
+    if (found && pmt_stack_current_thread && do_offsets_hold(thread, frame)) {
         pmt_python_has_stacks = true;
-    else
+        pmt_domains_know_stacks(row);
+    } else
         pmt_say(PMT_VERBOSE_PROBLEMS, "the stacks of this Python cannot be read: allocations have no site");
 }
