@@ -3,13 +3,16 @@
 
 #include "poison.h"
 
-/* The first change of a bank since the highest total: what it held then is what it holds now. */
+/* The first change of a bank since the highest total: what it held then is what it holds now. Of several threads that
+ * come to a free bank one notes it; another's block may be in it or not, which is within the error of a peak. */
 void pmt_account_settle(struct pmt_site_bank *bank, uint64_t epoch)
 {
+    uint64_t before = __atomic_load_n(&bank->epoch, __ATOMIC_RELAXED);
     int64_t live = __atomic_load_n(&bank->sums[PMT_ALLOCATED].bytes, __ATOMIC_RELAXED) -
                    __atomic_load_n(&bank->sums[PMT_FREED].bytes, __ATOMIC_RELAXED);
-    __atomic_store_n(&bank->peak_bytes, live, __ATOMIC_RELAXED);
-    __atomic_store_n(&bank->epoch, epoch, __ATOMIC_RELAXED);
+    if (before < epoch && __atomic_compare_exchange_n(&bank->epoch, &before, epoch, false, __ATOMIC_RELAXED,
+                                                      __ATOMIC_RELAXED))
+        __atomic_store_n(&bank->peak_bytes, live, __ATOMIC_RELAXED);
 }
 
 /* The total, when the thread has no tally: its first call, or its last ones. */

@@ -66,7 +66,7 @@ PMT_HOT void pmt_account_site(uint32_t site, size_t size, enum pmt_flow flow, bo
         __atomic_fetch_add(&bank->sums[flow].bytes, (int64_t)size, __ATOMIC_RELAXED);
         __atomic_fetch_add(&bank->sums[flow].blocks, 1, __ATOMIC_RELAXED);
     }
-    __atomic_store_n(&pmt_site_touched[site >> 3], 3, __ATOMIC_RELAXED);
+    pmt_site_touch(site);
 }
 
 /* The figures of a block of this thread, whose tally is at hand. */
@@ -104,6 +104,8 @@ PMT_HOT void pmt_account_temporary(struct pmt_tally *mine, const struct pmt_bloc
 {
     uint32_t site = gone->what & PMT_SHADOW_SITE;
     pmt_add_own(&mine->temporary_blocks[pmt_block_owner(gone)], 1);
+    if (site)
+        pmt_site_touch(site);
     if (site && is_held)
         pmt_add_own(&pmt_site_at(site)->held.temporary_blocks, 1);
     else if (site)
