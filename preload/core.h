@@ -103,10 +103,11 @@ void pmt_say_line(const char *line, size_t size);
 
 /* ---- lock.c: a lock that knows its owner, so that a signal handler on the owner's thread is refused, not hung. */
 struct pmt_lock {
-    int owner; /* thread ID, 0: nobody. Atomic. */
+    int owner; /* thread ID and a flag, 0: nobody. Atomic. */
 };
 bool pmt_lock_take(struct pmt_lock *lock);
 void pmt_lock_drop(struct pmt_lock *lock);
+bool pmt_lock_is_mine(const struct pmt_lock *lock);
 void pmt_lock_reset(struct pmt_lock *lock);
 extern __thread int pmt_thread_number; /* kernel thread ID, 0 until it is asked for */
 int pmt_thread_id_slow(void);
