@@ -313,6 +313,7 @@ static inline bool pmt_life_is_forked(void)
 void pmt_life_child(void);
 void pmt_life_end(int status);
 void pmt_life_exec(void);
+void pmt_life_abandon(void);
 extern int pmt_life_quick_exit_status;
 void pmt_life_final_reading(void);
 
