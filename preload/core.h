@@ -16,7 +16,8 @@
  *
  * Invariants
  *  - Nothing here allocates with malloc, uses stdio, ends or stops the host, or leaves errno changed.
- *  - No lock is held while calling the loader, the allocator or Python.
+ *  - No lock is held while calling the loader, the allocator or Python; but for names, which are read from code objects
+ *    under pmt_log_lock: that neither runs code nor gives up the GIL (frames.c).
  *  - Descriptors that are kept are high, close on exec, and checked before use: keep.c. All I/O is system calls: sys.h.
  *
  * Locks, in the order in which they may be taken; the fork prepare handler (life.c) takes all but the last:
