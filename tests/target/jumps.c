@@ -10,7 +10,7 @@
 
 #include "witness.h"
 
-enum { JUMPS = 3000, KEPT = 100, SIZE = 200000 };
+enum { JUMPS = 1000, KEPT = 100, SIZE = 200000 };
 
 static sigjmp_buf back;
 static volatile int jumps, is_over;
