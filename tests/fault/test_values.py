@@ -90,7 +90,7 @@ def oracle_totals(argv, order, sites, **more):
 
 
 ORACLE_WORK = {"family": ["family"], "cross hold": ["cross", "hold"], "cross release": ["cross", "release"],
-               "late": ["late"], "corner": ["corner"], "forkthreads": ["forkthreads", "5"]}
+               "late": ["late"], "corner": ["corner"], "contexts": ["contexts"], "forkthreads": ["forkthreads", "5"]}
 
 
 STACKS = [(order, sites) for order in ("pmt first", "oracle first") for sites in ("off", "exact")]

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { DOMAINS = 3, OBJECT = 2, LAYERS = 2 * DOMAINS, SLOTS = 1 << 24 };
+enum { DOMAINS = 3, LAYERS = 8 * DOMAINS, SLOTS = 1 << 24 };
 
 struct allocator { /* PyMemAllocatorEx */
     void *context;
@@ -32,8 +32,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct entry *table; /* protected by lock, as the two below */
 static int64_t live_bytes, live_blocks;
 static struct allocator layers[LAYERS];
-static int layer_count, is_3_6;
+static int layer_count, is_watching;
 static void (*get_allocator)(int, struct allocator *), (*set_allocator)(int, struct allocator *);
+static int (*is_initialized)(void); /* on 3.6, from the moment it starts */
 static __thread int depth, was_reached;
 
 int64_t oracle_live_bytes(void);
@@ -136,16 +137,35 @@ static void domain_free(void *context, void *block)
     depth--;
 }
 
-/* ---- being there. CPython 3.6 sets its allocators when it starts, above all wrappers; soon after, it looks for its
- * variables. Later versions put nothing but the raw one aside, and that for moments. ---- */
+/* ---- being there. CPython 3.6 sets its allocators twice before it starts, above all wrappers: until it has started,
+ * every call of the allocator looks whether we are still there, as pmt's do. Later versions put nothing but the raw one
+ * aside, and that for moments. ---- */
 
-static void wrap(void)
+static void wrap(int domain)
 {
-    for (int domain = 0; domain < DOMAINS; domain++) {
-        struct allocator *below = &layers[layer_count++];
-        get_allocator(domain, below);
-        set_allocator(domain, &(struct allocator){below, domain_malloc, domain_calloc, domain_realloc, domain_free});
+    struct allocator *below = &layers[layer_count++];
+    if (layer_count > LAYERS)
+        abort();
+    get_allocator(domain, below);
+    set_allocator(domain, &(struct allocator){below, domain_malloc, domain_calloc, domain_realloc, domain_free});
+}
+
+/* Domain by domain: the raw one is below the others. */
+static void look(void)
+{
+    struct allocator top;
+    if (!is_watching || depth > 0)
+        return;
+    is_watching = 0;
+    int is_last = is_initialized();
+    for (int domain = DOMAINS; domain-- > 0;) {
+        get_allocator(domain, &top);
+        was_reached = 0;
+        top.free(top.context, top.malloc(top.context, 1));
+        if (!was_reached)
+            wrap(domain);
     }
+    is_watching = !is_last;
 }
 
 __attribute__((constructor)) static void start(void)
@@ -158,23 +178,43 @@ __attribute__((constructor)) static void start(void)
         abort();
     const char *(*version)(void);
     *(void **)&version = dlsym(RTLD_DEFAULT, "Py_GetVersion");
-    is_3_6 = version && strncmp(version(), "3.6.", 4) == 0;
-    if (set_allocator)
-        wrap();
+    *(void **)&is_initialized = dlsym(RTLD_DEFAULT, "Py_IsInitialized");
+    for (int domain = 0; domain < DOMAINS && set_allocator; domain++)
+        wrap(domain);
     free(malloc(1)); /* pmt looks at every allocation, and goes above us now, not in the middle of a swap */
+    is_watching = set_allocator && version && strncmp(version(), "3.6.", 4) == 0;
 }
 
-char *getenv(const char *name)
+/* Each forwards, then looks: pmt has looked by then, and does so again at its next call, to be above us. */
+#define NEXT(name) (next_##name ? next_##name : (*(void **)&next_##name = dlsym(RTLD_NEXT, #name), next_##name))
+static void *(*next_malloc)(size_t), *(*next_calloc)(size_t, size_t), *(*next_realloc)(void *, size_t);
+static void (*next_free)(void *);
+
+void *malloc(size_t size)
 {
-    struct allocator top;
-    if (is_3_6 && layer_count == DOMAINS && strcmp(name, "PYTHONINSPECT") == 0) {
-        get_allocator(OBJECT, &top);
-        was_reached = 0;
-        top.free(top.context, top.malloc(top.context, 1));
-        if (!was_reached)
-            wrap();
-    }
-    return secure_getenv(name);
+    void *block = NEXT(malloc)(size);
+    look();
+    return block;
+}
+
+void *calloc(size_t count, size_t size)
+{
+    void *block = NEXT(calloc)(count, size);
+    look();
+    return block;
+}
+
+void *realloc(void *block, size_t size)
+{
+    void *fresh = NEXT(realloc)(block, size);
+    look();
+    return fresh;
+}
+
+void free(void *block)
+{
+    NEXT(free)(block);
+    look();
 }
 
 /* ---- the figures ---- */
