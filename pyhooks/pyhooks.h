@@ -38,6 +38,9 @@ const char *pmt_pyapi_resolve(const struct pmt_elf *object, int minor);
 int pmt_pyver_minor(const char *version);
 PyObject *pmt_pyver_place(PyFrameObject *frame, int64_t *position);
 int pmt_pyver_line(const void *code, int64_t position);
+/* Positions that need no frame: an offset in bytes into the code's instructions, or a line. Others are less. */
+#define PMT_POSITION_OFFSET ((int64_t)1 << 62)
+#define PMT_POSITION_LINE ((int64_t)1 << 61)
 void pmt_pyver_check_layout(PyFrameObject *frame);
 bool pmt_pyver_is_outermost(PyFrameObject *frame);
 PyThreadState *pmt_pyver_current_thread(void);
