@@ -3,7 +3,7 @@
  *    attach.c   finds CPython, waits until it is ready, starts and stops the rest
  *    pyapi.c    the resolved table of CPython functions: py.NAME(...)
  *    pyver.c    what differs from version to version
- *    events.c   chooses the engine that tells events; the engines: profiler.c
+ *    events.c   chooses the engine that tells events; the engines: profiler.c, monitor.c (with toolid.c)
  *    frames.c   names of code objects for the log
  *    domains.c  the three allocator domains, wrapped
  *    points.c   MEMPOINTs
@@ -49,6 +49,9 @@ void pmt_pyver_start(int minor, PyThreadState *current);
 
 PyInterpreterState *pmt_pyver_interpreter(void);
 bool pmt_pyver_has_own_gils(void);
+bool pmt_pyver_has_monitoring(void);
+bool pmt_pyver_tells_c_methods(void);
+bool pmt_pyver_is_in_first_interpreter(void);
 bool pmt_pyver_has_atexit_of_interpreter(void);
 
 /* domains.c */
@@ -80,10 +83,12 @@ struct pmt_engine {
     bool (*prepare)(void); /* while Python starts; false: not for this --events, this CPython or this process */
     void (*begin)(void);   /* the first CALL is being logged: events come from here, its RETURN is the first that can */
     void (*see_new_threads)(PyThreadState *current); /* one is about to start; NULL: it needs no telling */
+    void (*end)(void);                               /* Python is about to be torn down; NULL: nothing is to be done */
 };
-extern const struct pmt_engine pmt_profiler;
+extern const struct pmt_engine pmt_monitor, pmt_profiler;
 void pmt_events_start(void);
 void pmt_events_stop(void);
+void pmt_events_fall_back(void);
 void pmt_events_thread_created(void);
 
 /* code: borrowed; position: as pmt_pyver_place() gives it; c_name: of the C function, for C_ events, else NULL. */
@@ -93,6 +98,13 @@ static inline void pmt_events_log(enum pmt_what what, PyObject *code, int64_t po
     if (PMT_LIKELY(pmt_state == PMT_ON))
         pmt_log_event(what, thread == pmt_pid ? 0 : thread, code, position, c_name);
 }
+
+/* toolid.c */
+bool pmt_tool_start(PyObject *monitoring, void (*named)(void));
+int pmt_tool_take(void);
+void pmt_tool_free(int id);
+bool pmt_tool_register(int id, long event, PyObject *callback);
+bool pmt_tool_listen(int id, long events);
 
 /* frames.c */
 extern const struct pmt_namer pmt_frames_namer;

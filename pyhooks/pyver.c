@@ -21,7 +21,7 @@ struct old_thread { /* 3.6-3.8 */
     PyFrameObject *frame;
 };
 
-static int version_minor;
+static int version_minor, version_micro;
 
 /* The frame's code object, a new reference. */
 static PyObject *frame_code(PyFrameObject *frame)
@@ -36,20 +36,33 @@ static PyObject *frame_code(PyFrameObject *frame)
 static PyInterpreterState *first_interpreter; /* the one that is logged */
 static uint64_t last_thread_id;               /* 3.9+: threads up to this one have been looked at */
 
+static int leading_number(const char *text)
+{
+    int number = 0;
+    for (; *text >= '0' && *text <= '9'; text++)
+        number = number * 10 + (*text - '0');
+    return number;
+}
+
 /* Minor number of "3.X.Y ...", -1 if the version is none that pmt can attach to. */
 int pmt_pyver_minor(const char *version)
 {
-    int minor = 0;
     if (strncmp(version, "3.", 2) != 0)
         return -1;
-    for (version += 2; *version >= '0' && *version <= '9'; version++)
-        minor = minor * 10 + (*version - '0');
+    int minor = leading_number(version + 2);
     return minor < 6 ? -1 : minor;
+}
+
+static int micro_of(const char *version)
+{
+    const char *dot = strchr(version + 2, '.');
+    return dot ? leading_number(dot + 1) : 0;
 }
 
 void pmt_pyver_start(int minor, PyThreadState *current)
 {
     version_minor = minor;
+    version_micro = micro_of(py.Py_GetVersion());
     first_interpreter = pmt_pyver_interpreter();
     last_thread_id = py.PyThreadState_GetID ? py.PyThreadState_GetID(current) : 0;
 }
@@ -219,6 +232,23 @@ bool pmt_pyver_has_atexit_of_interpreter(void)
     return version_minor >= 10;
 }
 
+bool pmt_pyver_has_monitoring(void)
+{
+    return version_minor >= 12;
+}
+
+/* Whether the call of a method object around a C function counts as a call of that function. */
+bool pmt_pyver_tells_c_methods(void)
+{
+    return version_minor > 12 || version_micro >= 5;
+}
+
+/* Whether the caller, who holds a GIL, runs in the interpreter that is logged. */
+bool pmt_pyver_is_in_first_interpreter(void)
+{
+    return pmt_pyver_interpreter() == first_interpreter;
+}
+
 /* Whether interpreters may have a GIL each (PEP 684). */
 bool pmt_pyver_has_own_gils(void)
 {
@@ -268,8 +298,7 @@ static void profile_numbered(PyThreadState *current, Py_tracefunc function)
 void pmt_pyver_profile_new_threads(PyThreadState *current, Py_tracefunc function)
 {
     PyObject *type, *value, *traceback;
-    if (pmt_pyver_interpreter() !=
-        first_interpreter) /* numbers of threads, and the log's GIL, are an interpreter's own */
+    if (!pmt_pyver_is_in_first_interpreter()) /* numbers of threads, and the log's GIL, are an interpreter's own */
         return;
     py.PyErr_Fetch(&type, &value, &traceback);
     if (py.PyThreadState_GetID)
