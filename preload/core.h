@@ -270,7 +270,19 @@ struct pmt_event {
 };
 extern struct pmt_lock pmt_log_lock;
 void pmt_log_start(const struct pmt_namer *namer);
-void pmt_log_event(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name);
+/* The last event, written at every one: the more of it is derived when it is needed, the better. */
+struct pmt_log_last {
+    struct pmt_event event;
+    uint64_t count;              /* events so far */
+    uintptr_t names, names_size; /* see pmt_log_lasting_names() */
+    bool is_quick; /* an event at which RSS did not move is only kept: no lock, no clock, no system call */
+};
+extern struct pmt_log_last pmt_log_last; /* Protected by the GIL. */
+void pmt_log_event_slow(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name,
+                        bool has_moved);
+const char *pmt_log_copy_name(const char *name);
+void pmt_log_hold(void *place, void *old);
+void pmt_log_lasting_names(uintptr_t low, uintptr_t high);
 void pmt_log_message(const char *text);
 void pmt_log_mark(const char *label, const char *text, size_t size, int64_t memory);
 void pmt_log_let_go(void);
@@ -310,6 +322,39 @@ static inline bool pmt_life_is_forked(void)
 }
 
 void pmt_life_child(void);
+
+/* The event becomes the last one and holds its place: a PREV row may have to name it. Fields one by one: a struct
+ * written so and then copied whole would stall the processor's store forwarding. */
+static inline void pmt_log_keep(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name)
+{
+    struct pmt_log_last *last = &pmt_log_last;
+    void *old = last->event.place;
+    if (c_name && (uintptr_t)c_name - last->names >= last->names_size)
+        c_name = pmt_log_copy_name(c_name);
+    last->event.what = what;
+    last->event.thread = thread;
+    last->event.place = place;
+    last->event.position = position;
+    last->event.c_name = c_name;
+    if (place != old)
+        pmt_log_hold(place, old);
+}
+
+/* thread: its ID, 0 for the main thread; place, position: the code object, and where in it; c_name: of the C function,
+ * for C_ events, else NULL. The caller holds the GIL. */
+static inline void pmt_log_event(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name)
+{
+    if (PMT_UNLIKELY(pmt_life_is_forked()))
+        pmt_life_child();
+    bool has_moved = pmt_gate_has_moved();
+    if (PMT_UNLIKELY(has_moved || !pmt_log_last.is_quick)) {
+        pmt_log_event_slow(what, thread, place, position, c_name, has_moved);
+        return;
+    }
+    pmt_log_last.count++;
+    pmt_log_keep(what, thread, place, position, c_name);
+}
+
 void pmt_life_end(int status);
 void pmt_life_exec(void);
 extern int pmt_life_quick_exit_status;

@@ -120,6 +120,7 @@ static void begin_running(void)
     if (!pmt_frames_start() || !register_end())
         pmt_say(PMT_VERBOSE_PROBLEMS, "atexit cannot be used: figures at exit are those after Python's end");
     pmt_log_start(&pmt_frames_namer);
+    pmt_log_lasting_names(python.low, python.high);
     if (pmt_heap == PMT_HEAP_EXACT && !pmt_domains_are_aligned())
         pmt_say(PMT_VERBOSE_PROBLEMS,
                 "this Python's allocator aligns to 8 bytes: its small blocks are not all counted");
