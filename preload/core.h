@@ -16,7 +16,8 @@
  *
  * Invariants
  *  - Nothing here allocates with malloc, uses stdio, ends or stops the host, or leaves errno changed.
- *  - No lock is held while calling the loader, the allocator or Python.
+ *  - No lock is held while calling the loader, the allocator or Python; but for names, which are read from code objects
+ *    under pmt_log_lock: that neither runs code nor gives up the GIL (frames.c).
  *  - Descriptors that are kept are high, close on exec, and checked before use: keep.c. All I/O is system calls: sys.h.
  *
  * Locks, in the order in which they may be taken; the fork prepare handler (life.c) takes all but the last:
@@ -103,10 +104,11 @@ void pmt_say_line(const char *line, size_t size);
 
 /* ---- lock.c: a lock that knows its owner, so that a signal handler on the owner's thread is refused, not hung. */
 struct pmt_lock {
-    int owner; /* thread ID, 0: nobody. Atomic. */
+    int owner; /* thread ID and a flag, 0: nobody. Atomic. */
 };
 bool pmt_lock_take(struct pmt_lock *lock);
 void pmt_lock_drop(struct pmt_lock *lock);
+bool pmt_lock_is_mine(const struct pmt_lock *lock);
 void pmt_lock_reset(struct pmt_lock *lock);
 extern __thread int pmt_thread_number; /* kernel thread ID, 0 until it is asked for */
 int pmt_thread_id_slow(void);
@@ -357,6 +359,7 @@ static inline void pmt_log_event(enum pmt_what what, int thread, void *place, in
 
 void pmt_life_end(int status);
 void pmt_life_exec(void);
+void pmt_life_abandon(void);
 extern int pmt_life_quick_exit_status;
 void pmt_life_final_reading(void);
 

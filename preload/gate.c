@@ -8,8 +8,10 @@
  * The rings are perf events (perf_event_open(2)): PERF_COUNT_SW_PAGE_FAULTS with a period of one event, and
  * PERF_COUNT_SW_TASK_CLOCK with a period of 1 ms, mapped read-only (overwrite mode: the kernel never stops). Nobody
  * reads the records. Up to CPUS_MAX processors there is a pair of rings for each, inherited by threads; beyond
- * that, one for each thread, opened at its first event. Where perf is forbidden the time stamp counter is the clock,
- * and page faults show within a millisecond. All state is protected by pmt_log_lock, but for pmt_gate_dirty. */
+ * that, one for each thread, opened at its first event. Ticks of the clock that fall into the kernel are not recorded,
+ * which an ordinary user may not ask for: so now and then the time stamp counter is looked at as well. Where perf is
+ * forbidden it is the only clock, and page faults show within a millisecond.
+ * All state is protected by the GIL of the interpreter that is logged, but for pmt_gate_dirty. */
 #include "core.h"
 
 #include <linux/perf_event.h>
@@ -23,6 +25,7 @@
 
 #define CPUS_MAX 8
 #define CLOCK_NS 1000000
+#define LOOK_EVENTS_MAX 32 /* between two looks at the time stamp counter, where there are rings */
 
 int pmt_gate_dirty; /* atomic, relaxed: set by anyone */
 
@@ -36,12 +39,14 @@ static int pair_count;
 static uint64_t heads_seen; /* sum of all data_head: they only grow, so that none has moved if it is the same */
 static __thread struct pair thread_pair;
 static __thread uint64_t thread_heads_seen;
-static __thread int thread_generation; /* the generation of its pair: a fork or a stop leaves them behind */
-static int generation = 1;
+static __thread int thread_generation, thread_forks; /* of its pair; a stop leaves it behind, a fork has unmapped it */
+static int generation = 1, forks;
 
 static enum { UNOPENED, PER_CPU, PER_THREAD, FORBIDDEN } mode;
-static bool has_ring_clock; /* else the time stamp counter is watched */
-static uint64_t clock_due, clock_ticks;
+static bool has_ring_clock; /* else the time stamp counter is looked at at every event */
+static uint64_t clock_due, clock_ticks, last_look;
+static int looks_after = 1, events_to_look = 1;
+static const void *last_looker; /* a thread, as an address of its own */
 
 /* ---- rings */
 
@@ -86,6 +91,25 @@ static bool open_pair(struct pair *pair, int cpu)
     if (!pair->clock)
         close_pair(pair);
     return pair->clock != NULL;
+}
+
+/* The rings of the caller's thread go, unless a fork has left them behind: then their addresses may be another's. */
+static void close_thread_pair(void)
+{
+    if (thread_forks == forks && !pmt_life_is_forked())
+        close_pair(&thread_pair);
+    thread_pair = (struct pair){NULL, NULL};
+    thread_generation = 0;
+}
+
+static PMT_SLOW void open_for_thread(void)
+{
+    close_thread_pair();
+    thread_generation = generation;
+    thread_forks = forks;
+    if (!open_pair(&thread_pair, -1))
+        has_ring_clock = false;
+    pmt_gate_dirty = 1;
 }
 
 /* Processors that may be numbered 0 to the result less one; parsed from the kernel, since sysconf() may allocate. */
@@ -162,12 +186,12 @@ static PMT_SLOW void open_gate(void)
         mode = FORBIDDEN;
     else if (processors <= CPUS_MAX && !is_asked_for("threads") && open_processors(processors))
         mode = PER_CPU;
-    else
-        mode = open_pair(&thread_pair, -1) ? PER_THREAD : FORBIDDEN;
-    thread_generation = generation;
+    else {
+        open_for_thread();
+        mode = thread_pair.clock ? PER_THREAD : FORBIDDEN;
+    }
     has_ring_clock = mode != FORBIDDEN && status.is_single_threaded && !is_asked_for("clock");
-    if (!has_ring_clock)
-        start_counter();
+    start_counter();
     static const char *const words[] = {"", "a pair of rings per processor", "a pair of rings per thread",
                                         "no perf events: the clock and our own hooks only"};
     pmt_say(PMT_VERBOSE_DECISIONS, "RSS gate: %s", words[mode]);
@@ -180,34 +204,37 @@ static inline uint64_t heads_of(const struct pair *pair)
     return pair->faults->data_head + pair->clock->data_head;
 }
 
-static PMT_SLOW void open_for_thread(void)
-{
-    thread_generation = generation;
-    thread_pair = (struct pair){NULL, NULL};
-    if (!open_pair(&thread_pair, -1)) {
-        has_ring_clock = false;
-        start_counter();
-    }
-    pmt_gate_dirty = 1;
-}
-
+/* The kernel writes to the page's `lock` whenever the thread gets the processor back: others may have run meanwhile,
+ * whose page faults these rings do not show. */
 static bool has_thread_moved(void)
 {
     if (PMT_UNLIKELY(thread_generation != generation))
         open_for_thread();
-    uint64_t heads = thread_pair.clock ? heads_of(&thread_pair) : 0;
+    uint64_t heads = thread_pair.clock ? heads_of(&thread_pair) + thread_pair.clock->lock : 0;
     bool has_moved = heads != thread_heads_seen;
     thread_heads_seen = heads;
     return has_moved;
 }
 
-static bool is_clock_due(void)
+static bool is_clock_due(uint64_t now, uint64_t period)
 {
-    uint64_t now = __rdtsc();
     if (now < clock_due)
         return false;
-    clock_due = now + clock_ticks;
+    clock_due = now + period;
     return true;
+}
+
+/* The farther apart events are, the fewer of them pass before the next look: a quarter of a millisecond, or so. A
+ * thread that has the GIL again may have waited long for it. */
+static PMT_SLOW bool look_at_clock(void)
+{
+    uint64_t now = __rdtsc();
+    bool is_often_enough = now - last_look < clock_ticks / 8;
+    looks_after = !is_often_enough ? 1 : looks_after < LOOK_EVENTS_MAX ? looks_after * 2 : LOOK_EVENTS_MAX;
+    events_to_look = looks_after;
+    last_look = now;
+    last_looker = &thread_pair;
+    return is_clock_due(now, clock_ticks / 2);
 }
 
 /* Whether RSS may have moved since the last call that said so. The caller reads it then. */
@@ -226,7 +253,9 @@ bool pmt_gate_has_moved(void)
     if (mode == PER_THREAD)
         has_moved |= has_thread_moved();
     if (!has_ring_clock)
-        has_moved |= is_clock_due();
+        has_moved |= is_clock_due(__rdtsc(), clock_ticks);
+    else if (PMT_UNLIKELY(--events_to_look <= 0 || last_looker != &thread_pair))
+        has_moved |= look_at_clock();
     if (has_moved)
         __atomic_store_n(&pmt_gate_dirty, 0, __ATOMIC_RELAXED);
     return has_moved;
@@ -235,17 +264,17 @@ bool pmt_gate_has_moved(void)
 /* The caller's thread ends. */
 void pmt_gate_thread_ends(void)
 {
-    if (thread_generation != generation)
-        return;
-    close_pair(&thread_pair);
-    thread_generation = 0;
+    if (thread_generation)
+        close_thread_pair();
 }
 
-/* At the end of Python's events the rings of the processors go, so that page faults cost nothing any more. */
+/* At the end of Python's events the rings of the processors go, so that page faults cost nothing any more; those of
+ * other threads go when these end, or see an event again. */
 void pmt_gate_stop(void)
 {
     while (pair_count > 0)
         close_pair(&pairs[--pair_count]);
+    pmt_gate_thread_ends();
     generation++;
     mode = UNOPENED;
 }
@@ -254,6 +283,7 @@ void pmt_gate_stop(void)
 void pmt_gate_after_fork(void)
 {
     pair_count = 0;
+    forks++;
     generation++;
     mode = UNOPENED;
 }

@@ -107,14 +107,13 @@ void pmt_keep_close(struct pmt_kept *kept)
 /* Up to size - 1 bytes of a file, NUL-terminated. Their number, or -errno. */
 int pmt_read_file(const char *path, char *buffer, size_t size)
 {
-    struct pmt_kept file = PMT_KEPT_NONE;
-    int error = pmt_keep_open(&file, path, O_RDONLY);
-    if (error < 0)
-        return error;
+    int fd = pmt_sys_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+    if (fd < 0)
+        return fd;
     long got = 0, sum = 0;
-    while (sum < (long)size - 1 && (got = pmt_sys_pread(file.fd, buffer + sum, size - 1 - (size_t)sum, sum)) > 0)
+    while (sum < (long)size - 1 && (got = pmt_sys_pread(fd, buffer + sum, size - 1 - (size_t)sum, sum)) > 0)
         sum += got;
-    pmt_keep_close(&file);
+    pmt_sys_close(fd);
     buffer[sum] = '\0';
     return got < 0 ? (int)got : (int)sum;
 }

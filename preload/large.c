@@ -3,7 +3,9 @@
  * Such a block usually has a mapping of its own (glibc's M_MMAP_THRESHOLD), far from others: an entry beside it would
  * make a page of ours resident for every block, and show in the RSS that is measured. There are few of them, and each
  * costs a system call and page faults anyway, so that a lock is nothing. Open addressing, at most half full; an entry
- * that is taken out is closed up by moving later ones back. Protected by pmt_large_lock. */
+ * that is taken out is closed up by moving later ones back. Protected by pmt_large_lock.
+ * A signal handler may jump out of any of this (life.c): an entry is whole before it has its address, and a table grows
+ * with signals held off. */
 #include "shadow.h"
 
 #include <string.h>
@@ -41,8 +43,10 @@ static bool grow_locked(void)
     struct large *old = table;
     size_t old_room = room, fresh_room = room * 2;
     struct large *fresh = pmt_sys_pages(fresh_room * sizeof *fresh);
+    uint64_t signals;
     if (!fresh)
         return false;
+    pmt_sys_hold_signals(&signals);
     table = fresh;
     room = fresh_room;
     for (size_t i = 0; i < old_room; i++)
@@ -50,6 +54,7 @@ static bool grow_locked(void)
             *find_locked(old[i].address) = old[i];
     if (old != first_table)
         pmt_sys(SYS_munmap, (long)old, (long)(old_room * sizeof *old), 0, 0, 0, 0);
+    pmt_sys_release_signals(&signals);
     return true;
 }
 
@@ -70,7 +75,9 @@ PMT_SLOW bool pmt_large_set(const void *block, size_t size, uint32_t owner)
     if (has_room) {
         struct large *entry = find_locked((uintptr_t)block);
         struct pmt_block stale = {entry->size, entry->owner, entry->address != 0};
-        *entry = (struct large){(uintptr_t)block, size, owner};
+        entry->size = size;
+        entry->owner = owner;
+        __atomic_store_n(&entry->address, (uintptr_t)block, __ATOMIC_RELEASE);
         if (stale.is_known)
             pmt_shadow_count_off(&stale);
         else

@@ -143,6 +143,16 @@ static void after_fork_parent(void)
             pmt_lock_drop(locks[i].lock);
 }
 
+/* The thread jumps out of what it was doing, which may have been a call of ours that a signal interrupted. What that
+ * had half done is one block, or one row, at most. */
+void pmt_life_abandon(void)
+{
+    pmt_inside = 0;
+    for (size_t i = 0; i < LOCK_COUNT; i++)
+        if (pmt_lock_is_mine(locks[i].lock))
+            pmt_lock_drop(locks[i].lock);
+}
+
 /* In a child of fork: other threads, their locks and our files are the parent's. */
 void pmt_life_child(void)
 {

@@ -128,6 +128,12 @@ static void notice_chroot(void)
 }
 NOTICE_BY(chroot, notice_chroot)
 
+/* ---- jumps: a call of ours that a signal handler leaves by one is never finished */
+NOTICE_BY(longjmp, pmt_life_abandon)
+NOTICE_BY(_longjmp, pmt_life_abandon)
+NOTICE_BY(siglongjmp, pmt_life_abandon)
+NOTICE_BY(__longjmp_chk, pmt_life_abandon)
+
 /* ---- calls that move RSS without a page fault of the process: the kernel writes to its memory, or gives some back */
 NOTICE_BY(malloc_trim, pmt_gate_touch)
 NOTICE_BY(read, pmt_gate_touch)
