@@ -163,6 +163,7 @@ void pmt_log_let_go(void)
         saved.line = namer->line(place, event->position);
         event->place = NULL;
     }
+    pmt_log_last.is_quick = false;
     pmt_gate_stop();
     pmt_lock_drop(&pmt_log_lock);
     if (place)
@@ -380,7 +381,7 @@ static void log_locked(struct slot *slot, bool has_moved)
     sampled_number = pmt_log_last.count++;
     sampled_ns = slot->monotonic_ns;
     last_rss = slot->rss;
-    pmt_log_last.is_quick = pmt_config.threshold > 0 && !pmt_rss_is_tested();
+    pmt_log_last.is_quick = pmt_config.threshold > 0 && !pmt_rss_is_tested() && pmt_life_alive;
 }
 
 /* ---- interface */
@@ -397,9 +398,8 @@ void pmt_log_lasting_names(uintptr_t low, uintptr_t high)
     pmt_log_last.names_size = high - low;
 }
 
-/* The event may be one to be logged. */
-PMT_SLOW void pmt_log_event_slow(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name,
-                                 bool has_moved)
+static PMT_SLOW void log_event_slow(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name,
+                                    bool has_moved)
 {
     struct slot slot = {.event = {what, thread, place, position, c_name}};
     if (is_stopped || !pmt_lock_take(&pmt_log_lock))
@@ -412,6 +412,20 @@ PMT_SLOW void pmt_log_event_slow(enum pmt_what what, int thread, void *place, in
         return;
     pmt_log_keep(what, thread, place, position, c_name);
     previous = slot;
+}
+
+/* thread: its ID, 0 for the main thread; else as pmt_log_event_quick(). */
+void pmt_log_event(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name)
+{
+    if (PMT_UNLIKELY(pmt_life_is_forked()))
+        pmt_life_child();
+    bool has_moved = pmt_gate_has_moved();
+    if (PMT_UNLIKELY(has_moved || !pmt_log_last.is_quick)) {
+        log_event_slow(what, thread, place, position, c_name, has_moved);
+        return;
+    }
+    pmt_log_last.count++;
+    pmt_log_keep(what, thread, place, position, c_name);
 }
 
 static void flush_marks(void)

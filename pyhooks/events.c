@@ -34,6 +34,13 @@ static int wait_until_ready(PyObject *unused, PyFrameObject *frame, int what, Py
     return 0;
 }
 
+PMT_SLOW void pmt_events_log_slow(enum pmt_what what, PyObject *code, int64_t position, const char *c_name)
+{
+    int thread = pmt_thread_id();
+    if (pmt_events_state == PMT_LOGGING && pmt_state == PMT_ON)
+        pmt_log_event(what, thread == pmt_pid ? 0 : thread, code, position, c_name);
+}
+
 static void choose_engine(size_t first)
 {
     engine = NULL;

@@ -26,8 +26,7 @@ static inline int64_t read_small(const PyObject *number)
 
 static inline PyObject *tell(enum pmt_what what, PyObject *code, int64_t position, const char *c_name)
 {
-    if (PMT_LIKELY(pmt_events_state == PMT_LOGGING))
-        pmt_events_log(what, code, position, c_name);
+    pmt_events_log(what, code, position, c_name);
     return py._Py_NoneStruct; /* immortal */
 }
 

@@ -91,12 +91,13 @@ void pmt_events_stop(void);
 void pmt_events_fall_back(void);
 void pmt_events_thread_created(void);
 
+void pmt_events_log_slow(enum pmt_what what, PyObject *code, int64_t position, const char *c_name);
+
 /* code: borrowed; position: as pmt_pyver_place() gives it; c_name: of the C function, for C_ events, else NULL. */
 static inline void pmt_events_log(enum pmt_what what, PyObject *code, int64_t position, const char *c_name)
 {
-    int thread = pmt_thread_id();
-    if (PMT_LIKELY(pmt_state == PMT_ON))
-        pmt_log_event(what, thread == pmt_pid ? 0 : thread, code, position, c_name);
+    if (PMT_UNLIKELY(!pmt_log_event_quick(what, code, position, c_name)))
+        pmt_events_log_slow(what, code, position, c_name);
 }
 
 /* toolid.c */
