@@ -144,6 +144,15 @@ int pmt_read_file(const char *path, char *buffer, size_t size);
 
 /* ---- gate.c: whether RSS may have moved since it was last read. */
 extern int pmt_gate_dirty;
+/* What must be as it was when pmt_gate_has_moved() was last called, for its answer to be no. */
+struct pmt_gate_still {
+    const volatile unsigned long long *heads[16]; /* data_head of the rings of all processors; they only grow, */
+    uint64_t seen;                                /* so that none has moved if their sum is this */
+    int quads;  /* fours of heads; the last of them may be something that never moves */
+    int events; /* to the one at which it is to be called anyhow */
+    int thread; /* ID of the one that may go by this; -1: nobody */
+};
+extern struct pmt_gate_still pmt_gate_still;
 bool pmt_gate_has_moved(void);
 void pmt_gate_stop(void);
 void pmt_gate_after_fork(void);
@@ -154,6 +163,22 @@ void pmt_gate_thread_ends(void);
 static inline void pmt_gate_touch(void)
 {
     __atomic_store_n(&pmt_gate_dirty, 1, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t pmt_gate_sum(void)
+{
+    uint64_t sum = 0;
+    const volatile unsigned long long *const *head = pmt_gate_still.heads;
+    for (int i = 0; i < pmt_gate_still.quads; i++, head += 4)
+        sum += *head[0] + *head[1] + *head[2] + *head[3];
+    return sum;
+}
+
+/* True: nothing has moved. False: pmt_gate_has_moved() knows. */
+static inline bool pmt_gate_is_still(int thread)
+{
+    return !__atomic_load_n(&pmt_gate_dirty, __ATOMIC_RELAXED) && thread == pmt_gate_still.thread &&
+           --pmt_gate_still.events > 0 && pmt_gate_sum() == pmt_gate_still.seen;
 }
 
 /* ---- rss.c: resident bytes of this process. */
@@ -297,7 +322,18 @@ struct pmt_event {
 };
 extern struct pmt_lock pmt_log_lock;
 void pmt_log_start(const struct pmt_namer *namer);
+/* The last event, written at every one: the more of it is derived when it is needed, the better. */
+struct pmt_log_last {
+    struct pmt_event event;
+    uint64_t count;              /* events so far */
+    uintptr_t names, names_size; /* see pmt_log_lasting_names() */
+    bool is_quick; /* an event at which RSS did not move is only kept: no lock, no clock, no system call */
+};
+extern struct pmt_log_last pmt_log_last; /* Protected by the GIL. */
 void pmt_log_event(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name);
+const char *pmt_log_copy_name(const char *name);
+void pmt_log_hold(void *place, void *old);
+void pmt_log_lasting_names(uintptr_t low, uintptr_t high);
 void pmt_log_message(const char *text);
 void pmt_log_mark(const char *label, const char *text, size_t size, int64_t memory);
 void pmt_log_let_go(void);
@@ -337,6 +373,37 @@ static inline bool pmt_life_is_forked(void)
 }
 
 void pmt_life_child(void);
+
+/* The event becomes the last one and holds its place: a PREV row may have to name it. Fields one by one: a struct
+ * written so and then copied whole would stall the processor's store forwarding. */
+static inline void pmt_log_keep(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name)
+{
+    struct pmt_log_last *last = &pmt_log_last;
+    void *old = last->event.place;
+    if (c_name && (uintptr_t)c_name - last->names >= last->names_size)
+        c_name = pmt_log_copy_name(c_name);
+    last->event.what = what;
+    last->event.thread = thread;
+    last->event.place = place;
+    last->event.position = position;
+    last->event.c_name = c_name;
+    if (place != old)
+        pmt_log_hold(place, old);
+}
+
+/* place, position: the code object, and where in it; c_name: of the C function, for C_ events, else NULL. The caller
+ * holds the GIL. False: the event is not logged yet, it is one for pmt_log_event(). True: it is of the thread of the
+ * last one, and RSS is what it was. */
+static inline bool pmt_log_event_quick(enum pmt_what what, void *place, int64_t position, const char *c_name)
+{
+    struct pmt_log_last *last = &pmt_log_last;
+    if (PMT_UNLIKELY(!last->is_quick || !*pmt_life_alive || !pmt_gate_is_still(pmt_thread_number)))
+        return false;
+    last->count++;
+    pmt_log_keep(what, last->event.thread, place, position, c_name);
+    return true;
+}
+
 void pmt_life_end(int status);
 void pmt_life_exec(void);
 void pmt_life_abandon(void);

@@ -36,7 +36,7 @@ struct pair {
 /* For each processor, or (count 0) in the thread's own storage. */
 static struct pair pairs[CPUS_MAX];
 static int pair_count;
-static uint64_t heads_seen; /* sum of all data_head: they only grow, so that none has moved if it is the same */
+struct pmt_gate_still pmt_gate_still = {.thread = -1, .events = 1};
 static __thread struct pair thread_pair;
 static __thread uint64_t thread_heads_seen;
 static __thread int thread_generation, thread_forks; /* of its pair; a stop leaves it behind, a fork has unmapped it */
@@ -45,7 +45,7 @@ static int generation = 1, forks;
 static enum { UNOPENED, PER_CPU, PER_THREAD, FORBIDDEN } mode;
 static bool has_ring_clock; /* else the time stamp counter is looked at at every event */
 static uint64_t clock_due, clock_ticks, last_look;
-static int looks_after = 1, events_to_look = 1;
+static int looks_after = 1;
 static const void *last_looker; /* a thread, as an address of its own */
 
 /* ---- rings */
@@ -164,17 +164,36 @@ static bool is_asked_for(const char *word)
     return words && strstr(words, word);
 }
 
+static void forget_processors(void)
+{
+    pair_count = pmt_gate_still.quads = 0;
+    pmt_gate_still.thread = -1;
+}
+
+static void close_processors(void)
+{
+    for (int i = 0; i < pair_count; i++)
+        close_pair(&pairs[i]);
+    forget_processors();
+}
+
 static bool open_processors(int count)
 {
-    for (int cpu = 0; cpu < count; cpu++) {
-        if (open_pair(&pairs[pair_count], cpu)) {
-            pair_count++;
-            continue;
+    static const volatile unsigned long long nothing;
+    struct pmt_gate_still *still = &pmt_gate_still;
+    _Static_assert(sizeof still->heads / sizeof *still->heads == 2 * CPUS_MAX, "the rings of CPUS_MAX processors");
+    while (pair_count < count) {
+        struct pair *pair = &pairs[pair_count];
+        if (!open_pair(pair, pair_count)) {
+            close_processors();
+            return false;
         }
-        while (pair_count > 0)
-            close_pair(&pairs[--pair_count]);
-        return false;
+        still->heads[2 * pair_count] = &pair->faults->data_head;
+        still->heads[2 * pair_count++ + 1] = &pair->clock->data_head;
     }
+    still->quads = (2 * count + 3) / 4;
+    for (int i = 2 * count; i < 4 * still->quads; i++)
+        still->heads[i] = &nothing;
     return true;
 }
 
@@ -231,7 +250,8 @@ static PMT_SLOW bool look_at_clock(void)
     uint64_t now = __rdtsc();
     bool is_often_enough = now - last_look < clock_ticks / 8;
     looks_after = !is_often_enough ? 1 : looks_after < LOOK_EVENTS_MAX ? looks_after * 2 : LOOK_EVENTS_MAX;
-    events_to_look = looks_after;
+    pmt_gate_still.events = looks_after;
+    pmt_gate_still.thread = mode == PER_CPU ? pmt_thread_id() : -1;
     last_look = now;
     last_looker = &thread_pair;
     return is_clock_due(now, clock_ticks / 2);
@@ -245,16 +265,14 @@ bool pmt_gate_has_moved(void)
         open_gate();
         has_moved = true;
     }
-    uint64_t heads = 0;
-    for (int i = 0; i < pair_count; i++)
-        heads += heads_of(&pairs[i]);
-    has_moved |= heads != heads_seen;
-    heads_seen = heads;
+    uint64_t heads = pmt_gate_sum();
+    has_moved |= heads != pmt_gate_still.seen;
+    pmt_gate_still.seen = heads;
     if (mode == PER_THREAD)
         has_moved |= has_thread_moved();
     if (!has_ring_clock)
         has_moved |= is_clock_due(__rdtsc(), clock_ticks);
-    else if (PMT_UNLIKELY(--events_to_look <= 0 || last_looker != &thread_pair))
+    else if (PMT_UNLIKELY(--pmt_gate_still.events <= 0 || last_looker != &thread_pair))
         has_moved |= look_at_clock();
     if (has_moved)
         __atomic_store_n(&pmt_gate_dirty, 0, __ATOMIC_RELAXED);
@@ -272,8 +290,7 @@ void pmt_gate_thread_ends(void)
  * other threads go when these end, or see an event again. */
 void pmt_gate_stop(void)
 {
-    while (pair_count > 0)
-        close_pair(&pairs[--pair_count]);
+    close_processors();
     pmt_gate_thread_ends();
     generation++;
     mode = UNOPENED;
@@ -282,7 +299,7 @@ void pmt_gate_stop(void)
 /* In a child of fork the rings are not mapped: they must not be looked at. */
 void pmt_gate_after_fork(void)
 {
-    pair_count = 0;
+    forget_processors();
     forks++;
     generation++;
     mode = UNOPENED;

@@ -36,15 +36,15 @@ struct slot {
 };
 
 static const struct pmt_namer *namer;
-static struct slot previous;                     /* its place is held */
-static char previous_name[NAME_SIZE];            /* the name that its c_name stands for */
-static uint64_t count, last_logged;              /* events so far; number of the last NEXT */
+struct pmt_log_last pmt_log_last;                /* the previous event; its place is held */
+static struct slot previous;                     /* what else is known of it, once settle_previous() is through */
+static char previous_name[NAME_SIZE];            /* the name of its C function, if that may be gone by now */
+static uint64_t last_logged;                     /* number of the last NEXT */
 static int64_t last_rss, last_logged_rss;        /* bytes, of the last event and of the last NEXT */
 static uint64_t sampled_number;                  /* the last event that looked at the clock, */
 static int64_t sampled_ns;                       /* and when that was */
 static int64_t stamp_monotonic_ns, stamp_cpu_ns; /* when the CPU clock was last read, and what it said */
 static bool is_stopped;                          /* RSS cannot be read: no events any more */
-static bool is_quick; /* an event at which RSS did not move is only kept: no lock, no clock, no system call */
 
 static struct {
     uint64_t rows;           /* rows written */
@@ -151,15 +151,19 @@ static size_t save_name(char *buffer, size_t size, void (*put)(struct pmt_text *
  * The caller holds the GIL. */
 void pmt_log_let_go(void)
 {
-    void *place = previous.event.place;
+    struct pmt_event *event = &pmt_log_last.event;
+    void *place = event->place;
     if (!pmt_lock_take(&pmt_log_lock))
         return;
+    if (event->c_name)
+        event->c_name = pmt_log_copy_name(event->c_name);
     if (place) {
         saved.file_size = save_name(saved.file, sizeof saved.file, namer->put_file, place);
         saved.function_size = save_name(saved.function, sizeof saved.function, namer->put_function, place);
-        saved.line = namer->line(place, previous.event.position);
-        previous.event.place = NULL;
+        saved.line = namer->line(place, event->position);
+        event->place = NULL;
     }
+    pmt_log_last.is_quick = false;
     pmt_gate_stop();
     pmt_lock_drop(&pmt_log_lock);
     if (place)
@@ -228,7 +232,7 @@ static void put_message_head(struct pmt_text *text, uint64_t number, uint64_t si
 static int write_message(uint64_t number, const char *words, const char *reason)
 {
     struct pmt_text text;
-    uint64_t last = count ? count - 1 : 0;
+    uint64_t last = pmt_log_last.count ? pmt_log_last.count - 1 : 0;
     pmt_logfile_begin(&text, pmt_config.log_max);
     put_message_head(&text, last, last - last_logged, pmt_sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
     pmt_text_format(&text, "%lu %s%s\n", number, words, reason);
@@ -300,7 +304,6 @@ static void write_rows(struct slot *slot, bool has_previous)
     pmt_logfile_begin(&text, pmt_config.log_max - END_RESERVE);
     put_marks(&text, slot->monotonic_ns, cpu_ns);
     if (has_previous) {
-        previous.event.c_name = previous.event.c_name ? previous_name : NULL;
         put_row(&text, "PREV: ", &previous, interpolate_cpu(previous_time(slot), slot->monotonic_ns, cpu_ns));
     }
     put_row(&text, "NEXT: ", slot, cpu_ns);
@@ -319,39 +322,39 @@ static bool is_triggered(int64_t rss)
 {
     /* Above one page the change is taken since the last NEXT, or slow growth would never show. */
     int64_t change = rss - (pmt_config.threshold > 1 ? last_logged_rss : last_rss);
-    return count == 0 || (change < 0 ? -change : change) >= pmt_config.threshold * pmt_page_size;
+    return pmt_log_last.count == 0 || (change < 0 ? -change : change) >= pmt_config.threshold * pmt_page_size;
 }
 
-/* The name of the previous event's C function, copied: the function may be gone when it is written. Equal pointers are
- * equal names as long as neither is freed between two events that follow each other. */
-static void copy_name(const char *name)
+/* A copy of the name of the last event's C function. Equal pointers are equal names as long as neither is freed between
+ * two events that follow each other. */
+const char *pmt_log_copy_name(const char *name)
 {
     static const char *copied;
-    if (name == copied && name)
-        return;
-    size_t size = strnlen(name, NAME_SIZE - 1);
-    memcpy(previous_name, name, size);
+    if (name == copied || name == previous_name)
+        return previous_name;
+    size_t size = 0;
+    for (; size < NAME_SIZE - 1 && name[size]; size++) /* short as a rule: a call would take longer */
+        previous_name[size] = name[size];
     previous_name[size] = '\0';
     copied = name;
+    return previous_name;
 }
 
-/* The event becomes the previous one, and holds its place; the one it held until now is let go. Fields one by one: a
- * struct written so and then copied whole would stall the processor's store forwarding. */
-static inline void keep_event(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name)
+/* The last event has another place now: it holds that, and `old`, if any, is let go. */
+void pmt_log_hold(void *place, void *old)
 {
-    void *old = previous.event.place;
-    previous.event.what = what;
-    previous.event.thread = thread;
-    previous.event.position = position;
-    previous.event.c_name = c_name;
-    if (c_name)
-        copy_name(c_name);
-    if (place == old)
-        return;
-    previous.event.place = place;
     namer->hold(place);
     if (old)
         namer->release(old);
+}
+
+/* An event at which nothing moved leaves no more than what happened; the rest follows from the counts. */
+static void settle_previous(void)
+{
+    uint64_t number = pmt_log_last.count - 1;
+    if (pmt_log_last.count > 0 && previous.number != number)
+        previous = (struct slot){.number = number, .since_logged = number - last_logged, .rss = last_rss};
+    previous.event = pmt_log_last.event;
 }
 
 static void log_locked(struct slot *slot, bool has_moved)
@@ -365,20 +368,20 @@ static void log_locked(struct slot *slot, bool has_moved)
     }
     if (!file.is_open)
         open_file();
-    slot->number = count;
+    slot->number = pmt_log_last.count;
     slot->rss_change = slot->rss - last_rss;
-    slot->since_logged = count - last_logged;
+    slot->since_logged = slot->number - last_logged;
     slot->is_logged = is_triggered(slot->rss);
     slot->monotonic_ns = pmt_sys_clock_ns(CLOCK_MONOTONIC);
     if (slot->is_logged) {
-        write_rows(slot, count > 0 && !previous.is_logged);
-        last_logged = count;
+        write_rows(slot, slot->number > 0 && !previous.is_logged);
+        last_logged = slot->number;
         last_logged_rss = slot->rss;
     }
-    sampled_number = count++;
+    sampled_number = pmt_log_last.count++;
     sampled_ns = slot->monotonic_ns;
     last_rss = slot->rss;
-    is_quick = pmt_config.threshold > 0 && !pmt_rss_is_tested();
+    pmt_log_last.is_quick = pmt_config.threshold > 0 && !pmt_rss_is_tested() && pmt_life_alive;
 }
 
 /* ---- interface */
@@ -388,42 +391,41 @@ void pmt_log_start(const struct pmt_namer *names)
     namer = names;
 }
 
-static PMT_SLOW void log_event_slow(const struct pmt_event *event, bool has_moved)
+/* Names of C functions that lie between `low` and `high` are never freed. */
+void pmt_log_lasting_names(uintptr_t low, uintptr_t high)
 {
-    struct slot slot = {.event = *event};
+    pmt_log_last.names = low;
+    pmt_log_last.names_size = high - low;
+}
+
+static PMT_SLOW void log_event_slow(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name,
+                                    bool has_moved)
+{
+    struct slot slot = {.event = {what, thread, place, position, c_name}};
     if (is_stopped || !pmt_lock_take(&pmt_log_lock))
         return;
+    settle_previous();
     log_locked(&slot, has_moved);
     bool is_kept = !is_stopped;
     pmt_lock_drop(&pmt_log_lock);
     if (!is_kept)
         return;
-    keep_event(event->what, event->thread, event->place, event->position, event->c_name);
-    previous.number = slot.number;
-    previous.since_logged = slot.since_logged;
-    previous.rss = slot.rss;
-    previous.rss_change = slot.rss_change;
-    previous.is_logged = slot.is_logged;
+    pmt_log_keep(what, thread, place, position, c_name);
+    previous = slot;
 }
 
-/* thread: its ID, 0 for the main thread; place, position: the code object, and where in it; c_name: of the C function,
- * for C_ events, else NULL. The caller holds the GIL, which protects `previous` and the counts. The place is held until
- * the next event: PREV may still have to name it. */
+/* thread: its ID, 0 for the main thread; else as pmt_log_event_quick(). */
 void pmt_log_event(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name)
 {
     if (PMT_UNLIKELY(pmt_life_is_forked()))
         pmt_life_child();
     bool has_moved = pmt_gate_has_moved();
-    if (PMT_UNLIKELY(has_moved || !is_quick)) {
-        log_event_slow(&(struct pmt_event){what, thread, place, position, c_name}, has_moved);
+    if (PMT_UNLIKELY(has_moved || !pmt_log_last.is_quick)) {
+        log_event_slow(what, thread, place, position, c_name, has_moved);
         return;
     }
-    keep_event(what, thread, place, position, c_name);
-    previous.number = count;
-    previous.since_logged = count++ - last_logged;
-    previous.rss = last_rss;
-    previous.rss_change = 0;
-    previous.is_logged = false;
+    pmt_log_last.count++;
+    pmt_log_keep(what, thread, place, position, c_name);
 }
 
 static void flush_marks(void)
@@ -448,7 +450,7 @@ void pmt_log_mark(const char *label, const char *text, size_t size, int64_t memo
     if (marks_size + size > room)
         flush_marks();
     if (marks_size + size <= room) {
-        uint64_t last = count ? count - 1 : 0;
+        uint64_t last = pmt_log_last.count ? pmt_log_last.count - 1 : 0;
         struct mark mark = {label, last, last - last_logged, pmt_sys_clock_ns(CLOCK_MONOTONIC), memory, size};
         memcpy(marks + marks_size, &mark, sizeof mark);
         memcpy(marks + marks_size + sizeof mark, text, size);
@@ -493,11 +495,11 @@ void pmt_log_after_fork(void)
     pmt_lock_reset(&pmt_log_lock);
     pmt_logfile_forget();
     memset(&file, 0, sizeof file);
-    count = last_logged = 0;
+    pmt_log_last.count = last_logged = 0;
     last_rss = last_logged_rss = 0;
     stamp_monotonic_ns = stamp_cpu_ns = sampled_ns = 0;
     sampled_number = 0;
-    is_stopped = is_quick = false;
+    is_stopped = pmt_log_last.is_quick = false;
     marks_size = 0;
 }
 

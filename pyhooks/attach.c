@@ -67,14 +67,16 @@ static bool has_module(const char *name)
 }
 
 /* sys.__stderr__ is the last object that initialisation makes before it imports site (3.6 says it is initialised all
- * along). site is done when the outermost frame of its import returns. */
+ * along). site is done when the outermost frame of its import returns; from 3.15 on, when Python says it is
+ * initialised.
+ */
 static enum stage next_stage(PyFrameObject *frame, int what)
 {
     bool is_call = what == PyTrace_CALL;
     if (stage == STARTING && (!is_call || !py.Py_IsInitialized() || !py.PySys_GetObject("__stderr__")))
         return STARTING;
     if (stage == STARTING)
-        return flag_is_set("no_site") ? RUNNING : IMPORTING_SITE;
+        return flag_is_set("no_site") || has_module("site") ? RUNNING : IMPORTING_SITE;
     if (what == PyTrace_RETURN && pmt_pyver_is_outermost(frame) && has_module("site"))
         return RUNNING;
     return IMPORTING_SITE;
@@ -118,6 +120,7 @@ static void begin_running(void)
     if (!pmt_frames_start() || !register_end())
         pmt_say(PMT_VERBOSE_PROBLEMS, "atexit cannot be used: figures at exit are those after Python's end");
     pmt_log_start(&pmt_frames_namer);
+    pmt_log_lasting_names(python.low, python.high);
     if (pmt_heap == PMT_HEAP_EXACT && !pmt_domains_are_aligned())
         pmt_say(PMT_VERBOSE_PROBLEMS,
                 "this Python's allocator aligns to 8 bytes: its small blocks are not all counted");

@@ -9,7 +9,7 @@
 #include "poison.h"
 
 /* Cheapest first. */
-static const struct pmt_engine *const engines[] = {&pmt_profiler};
+static const struct pmt_engine *const engines[] = {&pmt_monitor, &pmt_profiler};
 
 static const struct pmt_engine *engine; /* Protected by the GIL, as all here. */
 enum pmt_events_state pmt_events_state;
@@ -34,24 +34,54 @@ static int wait_until_ready(PyObject *unused, PyFrameObject *frame, int what, Py
     return 0;
 }
 
-/* An interpreter starts. */
-void pmt_events_start(void)
+PMT_SLOW void pmt_events_log_slow(enum pmt_what what, PyObject *code, int64_t position, const char *c_name)
+{
+    int thread = pmt_thread_id();
+    if (pmt_events_state == PMT_LOGGING && pmt_state == PMT_ON)
+        pmt_log_event(what, thread == pmt_pid ? 0 : thread, code, position, c_name);
+}
+
+static void choose_engine(size_t first)
 {
     engine = NULL;
-    for (size_t i = 0; i < sizeof engines / sizeof *engines && pmt_config.events != PMT_EVENTS_OFF; i++)
+    for (size_t i = first; i < sizeof engines / sizeof *engines && pmt_config.events != PMT_EVENTS_OFF; i++)
         if (engines[i]->prepare()) {
             engine = engines[i];
             pmt_say(PMT_VERBOSE_DECISIONS, "events by %s", engine->name);
             break;
         }
+}
+
+/* The engine can serve no longer: the next one that can takes over, in the middle of things. */
+void pmt_events_fall_back(void)
+{
+    size_t at = 0;
+    while (engines[at] != engine)
+        at++;
+    choose_engine(at + 1);
+    if (!engine)
+        return;
+    engine->begin();
+    if (engine->see_new_threads)
+        engine->see_new_threads(py.PyThreadState_Get());
+}
+
+/* An interpreter starts. */
+void pmt_events_start(void)
+{
+    choose_engine(0);
     pmt_events_state = PMT_WAITING;
     py.PyEval_SetProfile(wait_until_ready, NULL);
 }
 
-/* Python is about to be torn down. Other threads may still come by; they find IDLE. */
+/* Python is about to be torn down. Other threads may still come by; they find IDLE. A hook that may be somebody else's
+ * by now stays. */
 void pmt_events_stop(void)
 {
-    pmt_events_state = PMT_IDLE; /* hooks stay: those set by now may be somebody else's */
+    bool was_logging = pmt_events_state == PMT_LOGGING;
+    pmt_events_state = PMT_IDLE;
+    if (was_logging && engine->end)
+        engine->end();
 }
 
 /* A thread is about to be made; called without knowing who holds the GIL. */

@@ -54,4 +54,4 @@ static void see_new_threads(PyThreadState *current)
     pmt_pyver_profile_new_threads(current, profile);
 }
 
-const struct pmt_engine pmt_profiler = {"a profile function", prepare, begin, see_new_threads};
+const struct pmt_engine pmt_profiler = {"a profile function", prepare, begin, see_new_threads, NULL};

@@ -3,7 +3,7 @@
  *    attach.c   finds CPython, waits until it is ready, starts and stops the rest
  *    pyapi.c    the resolved table of CPython functions: py.NAME(...)
  *    pyver.c    what differs from version to version
- *    events.c   chooses the engine that tells events; the engines: profiler.c
+ *    events.c   chooses the engine that tells events; the engines: profiler.c, monitor.c (with toolid.c)
  *    frames.c   names of code objects for the log
  *    domains.c  the three allocator domains, wrapped
  *    stack.c    the stack of Python frames that an allocation is made from
@@ -40,6 +40,9 @@ const char *pmt_pyapi_resolve(const struct pmt_elf *object, int minor);
 int pmt_pyver_minor(const char *version);
 PyObject *pmt_pyver_place(PyFrameObject *frame, int64_t *position);
 int pmt_pyver_line(const void *code, int64_t position);
+/* Positions that need no frame: an offset in bytes into the code's instructions, or a line. Others are less. */
+#define PMT_POSITION_OFFSET ((int64_t)1 << 62)
+#define PMT_POSITION_LINE ((int64_t)1 << 61)
 void pmt_pyver_check_layout(PyFrameObject *frame);
 bool pmt_pyver_is_outermost(PyFrameObject *frame);
 PyThreadState *pmt_pyver_current_thread(void);
@@ -58,6 +61,9 @@ bool pmt_pyver_is_finished(const struct pmt_pyver_stack *stack, const char *fram
 
 PyInterpreterState *pmt_pyver_interpreter(void);
 bool pmt_pyver_has_own_gils(void);
+bool pmt_pyver_has_monitoring(void);
+bool pmt_pyver_tells_c_methods(void);
+bool pmt_pyver_is_in_first_interpreter(void);
 bool pmt_pyver_has_atexit_of_interpreter(void);
 
 /* domains.c */
@@ -100,19 +106,29 @@ struct pmt_engine {
     bool (*prepare)(void); /* while Python starts; false: not for this --events, this CPython or this process */
     void (*begin)(void);   /* the first CALL is being logged: events come from here, its RETURN is the first that can */
     void (*see_new_threads)(PyThreadState *current); /* one is about to start; NULL: it needs no telling */
+    void (*end)(void);                               /* Python is about to be torn down; NULL: nothing is to be done */
 };
-extern const struct pmt_engine pmt_profiler;
+extern const struct pmt_engine pmt_monitor, pmt_profiler;
 void pmt_events_start(void);
 void pmt_events_stop(void);
+void pmt_events_fall_back(void);
 void pmt_events_thread_created(void);
+
+void pmt_events_log_slow(enum pmt_what what, PyObject *code, int64_t position, const char *c_name);
 
 /* code: borrowed; position: as pmt_pyver_place() gives it; c_name: of the C function, for C_ events, else NULL. */
 static inline void pmt_events_log(enum pmt_what what, PyObject *code, int64_t position, const char *c_name)
 {
-    int thread = pmt_thread_id();
-    if (PMT_LIKELY(pmt_state == PMT_ON))
-        pmt_log_event(what, thread == pmt_pid ? 0 : thread, code, position, c_name);
+    if (PMT_UNLIKELY(!pmt_log_event_quick(what, code, position, c_name)))
+        pmt_events_log_slow(what, code, position, c_name);
 }
+
+/* toolid.c */
+bool pmt_tool_start(PyObject *monitoring, void (*named)(void));
+int pmt_tool_take(void);
+void pmt_tool_free(int id);
+bool pmt_tool_register(int id, long event, PyObject *callback);
+bool pmt_tool_listen(int id, long events);
 
 /* frames.c */
 extern const struct pmt_namer pmt_frames_namer;

@@ -21,7 +21,7 @@ struct old_thread { /* 3.6-3.8 */
     PyFrameObject *frame;
 };
 
-static int version_minor;
+static int version_minor, version_micro;
 
 /* The frame's code object, a new reference. */
 static PyObject *frame_code(PyFrameObject *frame)
@@ -36,43 +36,65 @@ static PyObject *frame_code(PyFrameObject *frame)
 static PyInterpreterState *first_interpreter; /* the one that is logged */
 static uint64_t last_thread_id;               /* 3.9+: threads up to this one have been looked at */
 
+static int leading_number(const char *text)
+{
+    int number = 0;
+    for (; *text >= '0' && *text <= '9'; text++)
+        number = number * 10 + (*text - '0');
+    return number;
+}
+
 /* Minor number of "3.X.Y ...", -1 if the version is none that pmt can attach to. */
 int pmt_pyver_minor(const char *version)
 {
-    int minor = 0;
     if (strncmp(version, "3.", 2) != 0)
         return -1;
-    for (version += 2; *version >= '0' && *version <= '9'; version++)
-        minor = minor * 10 + (*version - '0');
+    int minor = leading_number(version + 2);
     return minor < 6 ? -1 : minor;
+}
+
+static int micro_of(const char *version)
+{
+    const char *dot = strchr(version + 2, '.');
+    return dot ? leading_number(dot + 1) : 0;
 }
 
 void pmt_pyver_start(int minor, PyThreadState *current)
 {
     version_minor = minor;
+    version_micro = micro_of(py.Py_GetVersion());
     first_interpreter = pmt_pyver_interpreter();
     last_thread_id = py.PyThreadState_GetID ? py.PyThreadState_GetID(current) : 0;
 }
 
 /* Where a frame keeps its code object and its place in it. Up to 3.10 in the PyFrameObject itself, the place a number
  * of bytes (3.10: of two-byte units); from 3.11 on in the _PyInterpreterFrame that it points to, the place a pointer
- * into the code. (Include/frameobject.h, Include/cpython/frameobject.h, Include/internal/pycore_frame.h) */
-static const struct layout {
+ * into the code; from 3.14 on the runtime tells where in that. (Include/frameobject.h, Include/cpython/frameobject.h,
+ * Include/internal/pycore_frame.h) */
+static struct layout {
     int first, last; /* minor versions */
     int inner;       /* offset of the pointer to the _PyInterpreterFrame, 0: none */
-    int code, place;
+    int code, place; /* -1: the runtime tells */
 } layouts[] = {
-    {6, 6, 0, 32, 120}, {7, 9, 0, 32, 104}, {10, 10, 0, 32, 96}, {11, 11, 24, 32, 56}, {12, 13, 24, 0, 56},
+    {6, 6, 0, 32, 120},   {7, 9, 0, 32, 104},  {10, 10, 0, 32, 96},
+    {11, 11, 24, 32, 56}, {12, 13, 24, 0, 56}, {14, 99, 24, -1, -1},
 };
 
 static const struct layout *layout; /* NULL: this version's is not known, or did not hold */
 static int64_t first_instruction;   /* from 3.11 on: offset of the instructions in a code object */
+#define FIRST_INSTRUCTION_MAX 1024
 
 static inline void *read_pointer(const void *object, int offset)
 {
     void *value;
     memcpy(&value, (const char *)object + offset, sizeof value);
     return value;
+}
+
+/* From 3.14 on the reference may be a tagged one (pycore_stackref.h). */
+static inline PyObject *read_code(const void *object, int offset)
+{
+    return (PyObject *)((uintptr_t)read_pointer(object, offset) & ~(uintptr_t)7);
 }
 
 /* The frame's code object, borrowed, and its place in it, for pmt_pyver_line(). */
@@ -87,7 +109,7 @@ PyObject *pmt_pyver_place(PyFrameObject *frame, int64_t *position)
     if (layout->inner) {
         const char *inner = read_pointer(frame, layout->inner);
         *position = (int64_t)(uintptr_t)read_pointer(inner, layout->place);
-        return read_pointer(inner, layout->code);
+        return read_code(inner, layout->code);
     }
     int place;
     memcpy(&place, (const char *)frame + layout->place, sizeof place);
@@ -106,8 +128,48 @@ static int offset_of(const void *code, int64_t position)
 /* Line of a place, 0 if it has none. */
 int pmt_pyver_line(const void *code, int64_t position)
 {
-    int line = layout ? py.PyCode_Addr2Line((PyCodeObject *)(uintptr_t)code, offset_of(code, position)) : (int)position;
+    int line = (int)position;
+    if (position > 0 && position & PMT_POSITION_OFFSET)
+        line = py.PyCode_Addr2Line((PyCodeObject *)(uintptr_t)code, (int)(position & ~PMT_POSITION_OFFSET));
+    else if (layout && (position < 0 || !(position & PMT_POSITION_LINE)))
+        line = py.PyCode_Addr2Line((PyCodeObject *)(uintptr_t)code, offset_of(code, position));
     return line > 0 ? line : 0;
+}
+
+/* _Py_DebugOffsets, at the start of _PyRuntime: after a cookie, numbers of 8 bytes. Those about _PyInterpreterFrame
+ * follow each other everywhere, but begin elsewhere in each version: so they are those that hold for the frame. */
+static void ask_runtime(struct layout *told, const char *inner, const PyObject *code, int64_t offset)
+{
+    enum { SIZE, PREVIOUS, EXECUTABLE, INSTR_PTR, WORDS = 200 };
+    const uint64_t *words = (const void *)py._PyRuntime;
+    if (!words || memcmp(words, "xdebugpy", 8) != 0)
+        return;
+    for (const uint64_t *at = words + 1; at < words + WORDS && told->code < 0; at++) {
+        uint64_t end = at[SIZE] - sizeof(void *);
+        if (at[SIZE] < 64 || at[SIZE] > 512 || at[EXECUTABLE] > end || at[INSTR_PTR] > end ||
+            (at[EXECUTABLE] | at[INSTR_PTR]) % 8)
+            continue;
+        int64_t instruction = (int64_t)(uintptr_t)read_pointer(inner, (int)at[INSTR_PTR]);
+        int64_t first = instruction - (int64_t)(uintptr_t)code - offset;
+        if (first > 0 && first < FIRST_INSTRUCTION_MAX && read_code(inner, (int)at[EXECUTABLE]) == code) {
+            told->place = (int)at[INSTR_PTR];
+            told->code = (int)at[EXECUTABLE];
+        }
+    }
+}
+
+/* The layout of this version, NULL: none is known. */
+static const struct layout *find_layout(PyFrameObject *frame, const PyObject *code, int64_t offset)
+{
+    for (struct layout *at = layouts; at < layouts + sizeof layouts / sizeof *layouts; at++) {
+        if (version_minor < at->first || version_minor > at->last)
+            continue;
+        const char *inner = at->inner ? read_pointer(frame, at->inner) : NULL;
+        if (inner && at->code < 0)
+            ask_runtime(at, inner, code, offset);
+        return at->code < 0 || (at->inner && !inner) ? NULL : at;
+    }
+    return NULL;
 }
 
 /* Checks the layout on a frame that runs: its code and its place must be what Python itself says. */
@@ -116,13 +178,12 @@ void pmt_pyver_check_layout(PyFrameObject *frame)
     PyObject *place = py.PyObject_GetAttrString((PyObject *)frame, "f_lasti");
     PyObject *code = frame_code(frame);
     int64_t offset = place ? py.PyLong_AsLong(place) : -1, position;
-    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
-        if (version_minor >= layouts[i].first && version_minor <= layouts[i].last)
-            layout = &layouts[i];
-    bool holds = layout && place && (!layout->inner || read_pointer(frame, layout->inner));
+    layout = place ? find_layout(frame, code, offset) : NULL;
+    bool holds = layout != NULL;
     if (holds && pmt_pyver_place(frame, &position) == code) {
         first_instruction = layout->inner ? position - (int64_t)(uintptr_t)code - offset : 0;
-        holds = first_instruction >= 0 && first_instruction < 1024 && offset_of(code, position) == offset;
+        holds =
+            first_instruction >= 0 && first_instruction < FIRST_INSTRUCTION_MAX && offset_of(code, position) == offset;
     } else
         holds = false;
     if (!holds)
@@ -202,6 +263,23 @@ bool pmt_pyver_has_atexit_of_interpreter(void)
     return version_minor >= 10;
 }
 
+bool pmt_pyver_has_monitoring(void)
+{
+    return version_minor >= 12;
+}
+
+/* Whether the call of a method object around a C function counts as a call of that function. */
+bool pmt_pyver_tells_c_methods(void)
+{
+    return version_minor > 12 || version_micro >= 5;
+}
+
+/* Whether the caller, who holds a GIL, runs in the interpreter that is logged. */
+bool pmt_pyver_is_in_first_interpreter(void)
+{
+    return pmt_pyver_interpreter() == first_interpreter;
+}
+
 /* Whether interpreters may have a GIL each (PEP 684). */
 bool pmt_pyver_has_own_gils(void)
 {
@@ -251,8 +329,7 @@ static void profile_numbered(PyThreadState *current, Py_tracefunc function)
 void pmt_pyver_profile_new_threads(PyThreadState *current, Py_tracefunc function)
 {
     PyObject *type, *value, *traceback;
-    if (pmt_pyver_interpreter() !=
-        first_interpreter) /* numbers of threads, and the log's GIL, are an interpreter's own */
+    if (!pmt_pyver_is_in_first_interpreter()) /* numbers of threads, and the log's GIL, are an interpreter's own */
         return;
     py.PyErr_Fetch(&type, &value, &traceback);
     if (py.PyThreadState_GetID)

@@ -61,8 +61,8 @@ def starts(folder):
 
 def program_events(rows, file):
     """The events of one file; a module is called at line 1, from 3.11 on at line 0, which is taken for 1 here. What is
-    typed at the prompt has the file <stdin>, from 3.13 on <stdin>-0, <stdin>-1 and so on."""
-    name = re.compile(re.escape(file) + r"(-\d+)?$")
+    typed at the prompt has the file <stdin>, in 3.13 <stdin>-0, <stdin>-1 and so on, later <stdin-0>."""
+    name = re.compile(re.escape(file.rstrip(">")) + r"(>?-\d+)?>?$")
     mine = [row for row in rows if name.match(row.file) and row.tid is None]
     check(mine, "no row of %s among %d rows" % (file, len(rows)))
     return [(row.what, row.line or 1, row.function) for row in mine]
