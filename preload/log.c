@@ -404,6 +404,8 @@ static PMT_SLOW void log_event_slow(const struct pmt_event *event, bool has_move
     previous.rss = slot.rss;
     previous.rss_change = slot.rss_change;
     previous.is_logged = slot.is_logged;
+    if (namer->look)
+        namer->look();
 }
 
 /* thread: its ID, 0 for the main thread; place, position: the code object, and where in it; c_name: of the C function,

@@ -22,12 +22,11 @@ static int wait_until_ready(PyObject *unused, PyFrameObject *frame, int what, Py
     (void)argument;
     if (pmt_events_state != PMT_WAITING || !pmt_attach_wait(frame, what))
         return 0;
-    py.PyEval_SetProfile(NULL, NULL);
-    if (!engine) {
-        pmt_events_state = PMT_IDLE;
+    pmt_events_state = engine ? PMT_LOGGING : PMT_IDLE;
+    if (!engine || engine != &pmt_profiler)
+        pmt_slots_observe(py.PyThreadState_Get(), PMT_SLOT_PROFILE, NULL);
+    if (!engine)
         return 0;
-    }
-    pmt_events_state = PMT_LOGGING;
     PyObject *code = pmt_pyver_place(frame, &position);
     pmt_events_log(PMT_CALL, code, position, NULL);
     engine->begin();
@@ -35,7 +34,7 @@ static int wait_until_ready(PyObject *unused, PyFrameObject *frame, int what, Py
 }
 
 /* An interpreter starts. */
-void pmt_events_start(void)
+void pmt_events_start(const struct pmt_elf *python)
 {
     engine = NULL;
     for (size_t i = 0; i < sizeof engines / sizeof *engines && pmt_config.events != PMT_EVENTS_OFF; i++)
@@ -45,7 +44,8 @@ void pmt_events_start(void)
             break;
         }
     pmt_events_state = PMT_WAITING;
-    py.PyEval_SetProfile(wait_until_ready, NULL);
+    pmt_slots_start(py.PyThreadState_Get(), wait_until_ready, engine == &pmt_profiler && pmt_profiler_wants_lines());
+    pmt_setters_start(python);
 }
 
 /* Python is about to be torn down. Other threads may still come by; they find IDLE. */
