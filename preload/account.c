@@ -10,8 +10,8 @@ void pmt_account_settle(struct pmt_site_bank *bank, uint64_t epoch)
     uint64_t before = __atomic_load_n(&bank->epoch, __ATOMIC_RELAXED);
     int64_t live = __atomic_load_n(&bank->sums[PMT_ALLOCATED].bytes, __ATOMIC_RELAXED) -
                    __atomic_load_n(&bank->sums[PMT_FREED].bytes, __ATOMIC_RELAXED);
-    if (before < epoch && __atomic_compare_exchange_n(&bank->epoch, &before, epoch, false, __ATOMIC_RELAXED,
-                                                      __ATOMIC_RELAXED))
+    if (before < epoch &&
+        __atomic_compare_exchange_n(&bank->epoch, &before, epoch, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         __atomic_store_n(&bank->peak_bytes, live, __ATOMIC_RELAXED);
 }
 

@@ -274,7 +274,7 @@ void pmt_large_start(void);
 /* ---- elf.c: symbols of loaded objects, read from their own tables: no loader lock is waited for, nothing is bound. */
 struct pmt_elf {
     uintptr_t base, low, high;
-    const void *symbols, *hash, *gnu_hash, *versions;
+    const void *symbols, *hash, *gnu_hash, *versions, *dynamic;
     const char *strings;
     char path[256]; /* "" for the executable */
 };
@@ -282,6 +282,11 @@ bool pmt_elf_find(const char *symbol, struct pmt_elf *object);
 bool pmt_elf_find_next(const char *symbol, struct pmt_elf *object);
 void *pmt_elf_symbol(const struct pmt_elf *object, const char *name);
 uint64_t pmt_elf_load_count(void);
+struct pmt_redirect {
+    const char *name;
+    void *from, *to; /* from: where it is defined */
+};
+bool pmt_elf_redirect(const struct pmt_redirect *table, size_t count, const struct pmt_elf *definer);
 
 /* ---- logfile.c: the file of the event log. Protected by pmt_log_lock. */
 extern bool pmt_logfile_has_directory; /* it was made; a process made by fork finds it so */
@@ -312,6 +317,7 @@ struct pmt_namer {
     int (*line)(const void *place, int64_t position); /* 0: none */
     void (*hold)(void *place);
     void (*release)(void *place);
+    void (*look)(void); /* at an event at which the gate was open; NULL: not wanted */
 };
 struct pmt_event {
     enum pmt_what what;
@@ -421,6 +427,8 @@ void pmt_python_memory_mapped(void);
 void pmt_python_unloaded(void);
 extern struct pmt_lock pmt_points_lock, pmt_large_lock;
 void pmt_python_thread_created(void);
+void pmt_python_thread_stores(unsigned key, void *value);
+void pmt_python_loading(void);
 bool pmt_python_has_gil_slow(void);
 extern bool pmt_python_has_stacks; /* stacks of Python can be read: set once, while Python starts */
 

@@ -12,6 +12,8 @@
 #include <link.h>
 #include <string.h>
 
+#include "sys.h"
+
 #include "poison.h"
 
 #define VERSION_HIDDEN 0x8000
@@ -58,6 +60,7 @@ static bool describe(const struct dl_phdr_info *info, struct pmt_elf *object)
     }
     if (!dynamic)
         return false;
+    object->dynamic = dynamic;
     read_dynamic(object, dynamic);
     return object->symbols && object->strings && (object->gnu_hash || object->hash);
 }
@@ -173,17 +176,121 @@ bool pmt_elf_find_next(const char *symbol, struct pmt_elf *object)
     return dl_iterate_phdr(visit_object, &search) == 1;
 }
 
-static int read_load_count(struct dl_phdr_info *info, size_t size, void *count)
+/* ---- references */
+
+struct references {
+    const ElfW(Rela) * entries;
+    size_t count;
+};
+
+/* What is bound to symbols of other objects: calls (which = 0), and all else (1). The relative ones come first. */
+static struct references find_references(const struct pmt_elf *object, int which)
 {
-    if (size >= offsetof(struct dl_phdr_info, dlpi_subs))
-        *(uint64_t *)count = info->dlpi_adds;
+    static const ElfW(Sxword) tags[][2] = {{DT_JMPREL, DT_PLTRELSZ}, {DT_RELA, DT_RELASZ}};
+    struct references found = {NULL, 0};
+    size_t relative = 0;
+    for (const ElfW(Dyn) *entry = object->dynamic; entry->d_tag != DT_NULL; entry++)
+        if (entry->d_tag == tags[which][0])
+            found.entries = absolute(object, entry->d_un.d_ptr);
+        else if (entry->d_tag == tags[which][1])
+            found.count = entry->d_un.d_val / sizeof *found.entries;
+        else if (entry->d_tag == DT_RELACOUNT && which == 1)
+            relative = entry->d_un.d_val;
+    if (!found.entries || relative > found.count)
+        return (struct references){NULL, 0};
+    return (struct references){found.entries + relative, found.count - relative};
+}
+
+/* Some of what is bound at start-up is read-only afterwards. */
+static void write_slot(const struct dl_phdr_info *info, void **slot, void *value)
+{
+    uintptr_t at = (uintptr_t)slot, page = at & ~((uintptr_t)pmt_page_size - 1);
+    bool is_read_only = false;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+        is_read_only |= header->p_type == PT_GNU_RELRO && at - info->dlpi_addr - header->p_vaddr < header->p_memsz;
+    }
+    if (is_read_only && pmt_sys(SYS_mprotect, (long)page, pmt_page_size, PROT_READ | PROT_WRITE, 0, 0, 0) < 0)
+        return;
+    __atomic_store_n(slot, value, __ATOMIC_RELEASE);
+    if (is_read_only)
+        pmt_sys(SYS_mprotect, (long)page, pmt_page_size, PROT_READ, 0, 0, 0);
+}
+
+struct redirection {
+    const struct pmt_redirect *table;
+    size_t count;
+    const struct pmt_elf *definer;
+    size_t index, first, first_unready; /* of objects, from 1; those before `first` have been looked at */
+};
+
+/* False: the reference is not bound yet. A call that is bound when it is first made goes through the object's own table
+ * until then. */
+static bool redirect(const struct dl_phdr_info *info, const struct pmt_elf *object, const ElfW(Rela) * entry,
+                     const struct redirection *walk)
+{
+    const ElfW(Sym) *symbol = (const ElfW(Sym) *)object->symbols + ELF64_R_SYM(entry->r_info);
+    uint64_t type = ELF64_R_TYPE(entry->r_info);
+    void **slot = (void **)(object->base + entry->r_offset);
+    if ((type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT && type != R_X86_64_64) ||
+        symbol->st_shndx != SHN_UNDEF || !is_within(object, slot))
+        return true;
+    for (size_t i = 0; i < walk->count; i++) {
+        if (strcmp(object->strings + symbol->st_name, walk->table[i].name) != 0)
+            continue;
+        void *bound = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+        if (bound == walk->table[i].from || (type == R_X86_64_JUMP_SLOT && is_within(object, bound)))
+            write_slot(info, slot, walk->table[i].to);
+        return bound && (object->base == 0 || !is_within(object, (char *)bound + object->base));
+    }
+    return true;
+}
+
+static int redirect_object(struct dl_phdr_info *info, size_t size, void *data)
+{
+    struct redirection *walk = data;
+    struct pmt_elf object;
+    bool is_ready = true;
+    (void)size;
+    if (walk->index++ < walk->first || !describe(info, &object) || object.low == walk->definer->low)
+        return 0;
+    for (int which = 0; which < 2; which++) {
+        struct references references = find_references(&object, which);
+        for (size_t i = 0; i < references.count; i++)
+            is_ready &= redirect(info, &object, &references.entries[i], walk);
+    }
+    if (!is_ready && walk->first_unready == 0)
+        walk->first_unready = walk->index;
+    return 0;
+}
+
+static int read_counts(struct dl_phdr_info *info, size_t size, void *counts)
+{
+    if (size >= offsetof(struct dl_phdr_info, dlpi_tls_modid))
+        memcpy(counts, (uint64_t[2]){info->dlpi_adds, info->dlpi_subs}, 2 * sizeof(uint64_t));
     return 1;
+}
+
+/* References of loaded objects to functions of `definer` are made to lead elsewhere, as the table says, for objects
+ * that have been loaded since the last call. False: the loader is not through with one of them; it will be looked at
+ * again. Not for two threads at a time. */
+bool pmt_elf_redirect(const struct pmt_redirect *table, size_t count, const struct pmt_elf *definer)
+{
+    static size_t looked_at;
+    static uint64_t unloads;
+    uint64_t counts[2] = {0, 0};
+    dl_iterate_phdr(read_counts, counts);
+    struct redirection walk = {table, count, definer, 0, counts[1] == unloads ? looked_at : 0, 0};
+    unloads = counts[1];
+    dl_iterate_phdr(redirect_object, &walk);
+    looked_at = walk.first_unready ? walk.first_unready - 1 : walk.index;
+    return walk.first_unready == 0;
 }
 
 /* Objects loaded since the process began. */
 uint64_t pmt_elf_load_count(void)
 {
-    uint64_t count = 0;
-    dl_iterate_phdr(read_load_count, &count);
-    return count;
+    uint64_t counts[2] = {0, 0};
+    dl_iterate_phdr(read_counts, counts);
+    return counts[0];
 }

@@ -412,6 +412,8 @@ static PMT_SLOW void log_event_slow(enum pmt_what what, int thread, void *place,
         return;
     pmt_log_keep(what, thread, place, position, c_name);
     previous = slot;
+    if (namer->look)
+        namer->look();
 }
 
 /* thread: its ID, 0 for the main thread; else as pmt_log_event_quick(). */

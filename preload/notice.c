@@ -53,8 +53,12 @@ void pmt_notice_dlopen(const char *name, int flags);
 void pmt_notice_dlopen(const char *name, int flags)
 {
     (void)flags;
-    if (!pmt_real_resolve() || !name || pmt_state != PMT_ON || pmt_python_is_found)
+    if (!pmt_real_resolve() || !name || pmt_state != PMT_ON)
         return;
+    if (pmt_python_is_found) {
+        pmt_python_loading();
+        return;
+    }
     loads_before = pmt_elf_load_count();
     looks_left = LOOKS_AFTER_DLOPEN;
     pmt_count_when_next_called(look_for_python);
@@ -72,6 +76,14 @@ void pmt_notice_pthread_create(void)
 {
     if (pmt_real_resolve() && pmt_state == PMT_ON)
         pmt_python_thread_created();
+}
+
+/* CPython puts the thread's state there. */
+void pmt_notice_pthread_setspecific(unsigned key, void *value);
+void pmt_notice_pthread_setspecific(unsigned key, void *value)
+{
+    if (pmt_real_resolve() && pmt_state == PMT_ON)
+        pmt_python_thread_stores(key, value);
 }
 
 /* ---- ends without handlers */

@@ -253,7 +253,7 @@ static void see_main_interpreter(void)
         return;
     stage = STARTING;
     pmt_pyver_start(pmt_pyver_minor(version), current);
-    pmt_events_start();
+    pmt_events_start(&python);
     pmt_say(PMT_VERBOSE_DECISIONS, "CPython %s in %s", version, python.path[0] ? python.path : "the executable");
 }
 

@@ -22,12 +22,11 @@ static int wait_until_ready(PyObject *unused, PyFrameObject *frame, int what, Py
     (void)argument;
     if (pmt_events_state != PMT_WAITING || !pmt_attach_wait(frame, what))
         return 0;
-    py.PyEval_SetProfile(NULL, NULL);
-    if (!engine) {
-        pmt_events_state = PMT_IDLE;
+    pmt_events_state = engine ? PMT_LOGGING : PMT_IDLE;
+    if (!engine || engine != &pmt_profiler)
+        pmt_slots_observe(py.PyThreadState_Get(), PMT_SLOT_PROFILE, NULL);
+    if (!engine)
         return 0;
-    }
-    pmt_events_state = PMT_LOGGING;
     PyObject *code = pmt_pyver_place(frame, &position);
     pmt_events_log(PMT_CALL, code, position, NULL);
     engine->begin();
@@ -67,11 +66,12 @@ void pmt_events_fall_back(void)
 }
 
 /* An interpreter starts. */
-void pmt_events_start(void)
+void pmt_events_start(const struct pmt_elf *python)
 {
     choose_engine(0);
     pmt_events_state = PMT_WAITING;
-    py.PyEval_SetProfile(wait_until_ready, NULL);
+    pmt_slots_start(py.PyThreadState_Get(), wait_until_ready, engine == &pmt_profiler && pmt_profiler_wants_lines());
+    pmt_setters_start(python);
 }
 
 /* Python is about to be torn down. Other threads may still come by; they find IDLE. A hook that may be somebody else's

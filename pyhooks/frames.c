@@ -47,4 +47,4 @@ static void release(void *code)
     py.Py_DecRef(code);
 }
 
-const struct pmt_namer pmt_frames_namer = {put_file, put_function, pmt_pyver_line, hold, release};
+const struct pmt_namer pmt_frames_namer = {put_file, put_function, pmt_pyver_line, hold, release, pmt_setters_look};

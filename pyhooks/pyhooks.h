@@ -4,6 +4,8 @@
  *    pyapi.c    the resolved table of CPython functions: py.NAME(...)
  *    pyver.c    what differs from version to version
  *    events.c   chooses the engine that tells events; the engines: profiler.c, monitor.c (with toolid.c)
+ *    slots.c    our profile and trace function beside the program's; setters.c notices when it sets one, told.c knows
+ *               what it has been told
  *    frames.c   names of code objects for the log
  *    domains.c  the three allocator domains, wrapped
  *    stack.c    the stack of Python frames that an allocation is made from
@@ -46,8 +48,15 @@ int pmt_pyver_line(const void *code, int64_t position);
 void pmt_pyver_check_layout(PyFrameObject *frame);
 bool pmt_pyver_is_outermost(PyFrameObject *frame);
 PyThreadState *pmt_pyver_current_thread(void);
-void pmt_pyver_profile_new_threads(PyThreadState *current, Py_tracefunc function);
 void pmt_pyver_start(int minor, PyThreadState *current);
+enum pmt_slot { PMT_SLOT_PROFILE, PMT_SLOT_TRACE, PMT_SLOTS };
+bool pmt_pyver_check_slots(PyThreadState *current, Py_tracefunc function, bool with_tracer);
+Py_tracefunc *pmt_pyver_slot(PyThreadState *thread, enum pmt_slot slot);
+void pmt_pyver_switch_on(PyThreadState *thread);
+bool pmt_pyver_counts_functions(void);
+bool pmt_pyver_is_logged(PyThreadState *thread);
+void pmt_pyver_each_thread(void (*see)(PyThreadState *thread));
+void pmt_pyver_each_new_thread(void (*see)(PyThreadState *thread));
 
 #define PMT_PYVER_THREAD_INTERPRETER 16 /* in a thread state of every version: after prev and next */
 
@@ -109,7 +118,8 @@ struct pmt_engine {
     void (*end)(void);                               /* Python is about to be torn down; NULL: nothing is to be done */
 };
 extern const struct pmt_engine pmt_monitor, pmt_profiler;
-void pmt_events_start(void);
+bool pmt_profiler_wants_lines(void);
+void pmt_events_start(const struct pmt_elf *python);
 void pmt_events_stop(void);
 void pmt_events_fall_back(void);
 void pmt_events_thread_created(void);
@@ -129,6 +139,23 @@ int pmt_tool_take(void);
 void pmt_tool_free(int id);
 bool pmt_tool_register(int id, long event, PyObject *callback);
 bool pmt_tool_listen(int id, long events);
+
+/* slots.c */
+#define PMT_SLOTS_CHAINED ((PyObject *)1) /* an observer's first argument when the program has a function as well */
+void pmt_slots_start(PyThreadState *current, Py_tracefunc observer, bool with_tracer);
+void pmt_slots_observe(PyThreadState *current, enum pmt_slot slot, Py_tracefunc observer);
+unsigned pmt_slots_give(PyThreadState *thread);
+void pmt_slots_take(PyThreadState *thread, unsigned given);
+void pmt_slots_see_new_threads(PyThreadState *current);
+
+/* told.c */
+extern size_t pmt_told_count;
+void pmt_told_add(const PyFrameObject *frame);
+bool pmt_told_take(const PyFrameObject *frame);
+
+/* setters.c */
+void pmt_setters_start(const struct pmt_elf *python);
+void pmt_setters_look(void);
 
 /* frames.c */
 extern const struct pmt_namer pmt_frames_namer;

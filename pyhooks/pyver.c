@@ -18,7 +18,6 @@ struct old_frame { /* 3.6-3.8 */
 struct old_thread { /* 3.6-3.8 */
     PyThreadState *previous, *next;
     PyInterpreterState *interpreter;
-    PyFrameObject *frame;
 };
 
 static int version_minor, version_micro;
@@ -248,13 +247,18 @@ PyThreadState *pmt_pyver_current_thread(void)
     return mine && mine == running ? mine : NULL;
 }
 
+/* Needs no GIL. */
+static PyInterpreterState *interpreter_of(PyThreadState *thread)
+{
+    if (py.PyThreadState_GetInterpreter)
+        return py.PyThreadState_GetInterpreter(thread);
+    return ((struct old_thread *)(void *)thread)->interpreter;
+}
+
 /* The interpreter of the caller, who holds its GIL. */
 PyInterpreterState *pmt_pyver_interpreter(void)
 {
-    PyThreadState *current = py.PyThreadState_Get();
-    if (py.PyThreadState_GetInterpreter)
-        return py.PyThreadState_GetInterpreter(current);
-    return ((struct old_thread *)(void *)current)->interpreter;
+    return interpreter_of(py.PyThreadState_Get());
 }
 
 /* Whether atexit's handlers belong to the interpreter, whatever becomes of the module object. */
@@ -286,31 +290,109 @@ bool pmt_pyver_has_own_gils(void)
     return version_minor >= 12;
 }
 
-/* Up to 3.8 thread states have no number: a new one has no frame and no profile function. */
-static bool is_untouched(const PyThreadState *thread)
+/* ---- thread states */
+
+/* What a thread state says of its profile and trace function (struct _ts in Include/pystate.h,
+ * Include/cpython/pystate.h). */
+static const struct thread_layout {
+    int first, last; /* minor versions */
+    int functions;   /* offset of c_profilefunc; c_tracefunc, c_profileobj and c_traceobj follow */
+    int tracing;     /* of the number of such functions that are running */
+    int flag;        /* of use_tracing, or of the pointer to the structure that begins with it; 0: there is none */
+    bool is_in_structure;
+    int flag_size, on; /* of use_tracing; its value when there is a function */
+} thread_layouts[] = {
+    {6, 6, 48, 40, 44, false, 4, 1},    {7, 9, 56, 44, 48, false, 4, 1},  {10, 10, 56, 44, 48, true, 4, 1},
+    {11, 11, 64, 44, 56, true, 1, 255}, {12, 12, 64, 44, 0, false, 0, 0}, {13, 13, 80, 60, 0, false, 0, 0},
+};
+static const struct thread_layout *thread_layout; /* NULL: this version's is not known, or did not hold */
+
+static void *flag_of(PyThreadState *thread)
 {
-    const char *bytes = (const char *)thread;
-    Py_tracefunc function;
-    memcpy(&function, bytes + (version_minor == 6 ? 48 : 56), sizeof function);
-    return ((const struct old_thread *)(const void *)thread)->frame == NULL && function == NULL;
+    char *flag = (char *)thread + thread_layout->flag;
+    return thread_layout->is_in_structure ? read_pointer(flag, 0) : flag;
 }
 
-static void profile_untouched(PyThreadState *current, Py_tracefunc function)
+static bool is_flag(PyThreadState *thread, int value)
 {
-    PyInterpreterState *interpreter = ((struct old_thread *)(void *)current)->interpreter;
-    PyThreadState *thread = py.PyInterpreterState_ThreadHead(interpreter);
-    for (; thread; thread = py.PyThreadState_Next(thread)) {
-        if (thread == current || !is_untouched(thread))
-            continue;
-        py.PyThreadState_Swap(thread);
-        py.PyEval_SetProfile(function, NULL);
-        py.PyErr_Clear(); /* of an audit hook (3.8) that refuses it */
-        py.PyThreadState_Swap(current);
+    return !thread_layout->flag || memcmp(flag_of(thread), &value, (size_t)thread_layout->flag_size) == 0;
+}
+
+/* Where the thread keeps a function of its; NULL: not known. The object it is called with is two places further. */
+Py_tracefunc *pmt_pyver_slot(PyThreadState *thread, enum pmt_slot slot)
+{
+    char *functions = (char *)thread + (thread_layout ? thread_layout->functions : 0);
+    return thread_layout ? (Py_tracefunc *)(void *)functions + slot : NULL;
+}
+
+/* A function was written into a slot. While one runs, CPython sees to the flag when it is over. */
+void pmt_pyver_switch_on(PyThreadState *thread)
+{
+    int running;
+    memcpy(&running, (char *)thread + thread_layout->tracing, sizeof running);
+    if (thread_layout->flag && running == 0)
+        memcpy(flag_of(thread), &thread_layout->on, (size_t)thread_layout->flag_size);
+}
+
+static bool has_function(PyThreadState *thread, enum pmt_slot slot, Py_tracefunc function, PyObject *object)
+{
+    Py_tracefunc *cell = pmt_pyver_slot(thread, slot);
+    void *found;
+    memcpy(&found, cell + PMT_SLOTS, sizeof found);
+    return *cell == function && found == object && is_flag(thread, function ? thread_layout->on : 0);
+}
+
+/* Finds out whether slots can be written directly, and leaves `function` in the profile slot of the caller's thread,
+ * which has no function yet. With `with_tracer` a trace function counts as being used from here on, in the way in which
+ * CPython counts them (_Py_TracingPossible, sys_tracing_threads), whether there is one or not. */
+bool pmt_pyver_check_slots(PyThreadState *current, Py_tracefunc function, bool with_tracer)
+{
+    for (size_t i = 0; i < sizeof thread_layouts / sizeof *thread_layouts; i++)
+        if (version_minor >= thread_layouts[i].first && version_minor <= thread_layouts[i].last)
+            thread_layout = &thread_layouts[i];
+    bool holds = thread_layout && has_function(current, PMT_SLOT_PROFILE, NULL, NULL) &&
+                 has_function(current, PMT_SLOT_TRACE, NULL, NULL);
+    if (with_tracer) {
+        py.PyEval_SetTrace(function, py._Py_NoneStruct);
+        holds = holds && has_function(current, PMT_SLOT_TRACE, function, py._Py_NoneStruct);
+        py.PyEval_SetTrace(function, NULL);
     }
+    py.PyEval_SetProfile(function, py._Py_NoneStruct);
+    holds = holds && has_function(current, PMT_SLOT_PROFILE, function, py._Py_NoneStruct);
+    py.PyEval_SetProfile(function, NULL);
+    if (!holds)
+        thread_layout = NULL;
+    else if (with_tracer)
+        *pmt_pyver_slot(current, PMT_SLOT_TRACE) = NULL;
+    return holds;
 }
 
-static void profile_numbered(PyThreadState *current, Py_tracefunc function)
+/* Whether CPython keeps a number of threads with a function, and instruments code while it is not 0 (3.12 on): then a
+ * slot may go from none to one, and back, through its own functions only. */
+bool pmt_pyver_counts_functions(void)
 {
+    return version_minor >= 12;
+}
+
+/* Whether the thread belongs to the interpreter that is logged. Needs no GIL. */
+bool pmt_pyver_is_logged(PyThreadState *thread)
+{
+    return interpreter_of(thread) == first_interpreter;
+}
+
+/* Calls `see` for every thread state of that interpreter. */
+void pmt_pyver_each_thread(void (*see)(PyThreadState *thread))
+{
+    PyThreadState *thread = py.PyInterpreterState_ThreadHead(first_interpreter);
+    for (; thread; thread = py.PyThreadState_Next(thread))
+        see(thread);
+}
+
+/* Calls `see` for those made since the last call. Up to 3.8 thread states have no number. */
+void pmt_pyver_each_new_thread(void (*see)(PyThreadState *thread))
+{
+    if (!py.PyThreadState_GetID)
+        return;
     uint64_t newest = last_thread_id;
     PyThreadState *thread = py.PyInterpreterState_ThreadHead(first_interpreter);
     for (; thread; thread = py.PyThreadState_Next(thread)) { /* newest first */
@@ -318,24 +400,7 @@ static void profile_numbered(PyThreadState *current, Py_tracefunc function)
         if (id <= last_thread_id)
             break;
         newest = id > newest ? id : newest;
-        if (thread != current && py._PyEval_SetProfile)
-            py._PyEval_SetProfile(thread, function, NULL);
+        see(thread);
     }
     last_thread_id = newest;
-}
-
-/* Sets the profile function of the threads made since the last call. CPython makes a thread's state in the thread that
- * starts it, under the GIL, before pthread_create: so it has its profile function before its first frame. */
-void pmt_pyver_profile_new_threads(PyThreadState *current, Py_tracefunc function)
-{
-    PyObject *type, *value, *traceback;
-    if (!pmt_pyver_is_in_first_interpreter()) /* numbers of threads, and the log's GIL, are an interpreter's own */
-        return;
-    py.PyErr_Fetch(&type, &value, &traceback);
-    if (py.PyThreadState_GetID)
-        profile_numbered(current, function);
-    else
-        profile_untouched(current, function);
-    py.PyErr_Clear(); /* of an audit hook that refuses it */
-    py.PyErr_Restore(type, value, traceback);
 }

@@ -13,7 +13,8 @@ from pmttest import PYTHONS, check, each, equal, main, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DRIVER = os.path.join(HERE, "driver.py")
-WHAT = {"call": "CALL", "return": "RETURN", "c_call": "C_CALL", "c_return": "C_RETURN", "c_exception": "C_EXCEPT"}
+WHAT = {"call": "CALL", "return": "RETURN", "c_call": "C_CALL", "c_return": "C_RETURN", "c_exception": "C_EXCEPT",
+        "line": "LINE", "exception": "EXCEPT"}
 FLAGS = ["-S", "-s", "-B"]  # nothing of the site, no .pyc written by the first run and read by the second
 ENV = {"PYTHONHASHSEED": "0", "PYTHONPATH": None}
 
@@ -35,6 +36,10 @@ def oracle(python, name):
     record = os.path.join(pmttest.scratch(), "record")
     result = run([python.path, *FLAGS, DRIVER, script(name), record], pmt=False, env=ENV, timeout=300)
     equal((result.status, result.err), (0, ""), "the oracle's end")
+    return read_oracle(record)
+
+
+def read_oracle(record):
     threads = collections.defaultdict(list)
     with open(record, encoding="ascii") as lines:
         for line in lines:

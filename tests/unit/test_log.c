@@ -49,7 +49,7 @@ static void release(void *place)
     ((struct place *)place)->holders--;
 }
 
-static const struct pmt_namer namer = {put_file, put_function, line_of, hold, release};
+static const struct pmt_namer namer = {put_file, put_function, line_of, hold, release, NULL};
 static char long_name[5001];
 static struct place places[] = {{"app.py", "main", 0},
                                 {"/usr/lib/python3/dist-packages/a.py", "функция", 0},
