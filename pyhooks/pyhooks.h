@@ -144,6 +144,7 @@ bool pmt_tool_listen(int id, long events);
 #define PMT_SLOTS_CHAINED ((PyObject *)1) /* an observer's first argument when the program has a function as well */
 void pmt_slots_start(PyThreadState *current, Py_tracefunc observer, bool with_tracer);
 void pmt_slots_observe(PyThreadState *current, enum pmt_slot slot, Py_tracefunc observer);
+void pmt_slots_filter(void);
 unsigned pmt_slots_give(PyThreadState *thread);
 void pmt_slots_take(PyThreadState *thread, unsigned given);
 void pmt_slots_see_new_threads(PyThreadState *current);
