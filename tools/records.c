@@ -113,11 +113,21 @@ struct text capture_meta(const struct capture *capture, const char *key)
 
 static void warn_of_meta(struct capture *capture)
 {
-    struct text sites = capture_meta(capture, "sites");
-    if (text_equal(sites, text_of("off")) || text_equal(sites, text_of("sample")))
-        capture_warn(capture,
-                     "with --sites %.*s bytes are block sizes as the allocator rounds them, not what was requested",
-                     (int)sites.size, sites.at);
+    static const struct {
+        const char *key, *value, *means;
+    } inexact[] = {
+        {"sites", "off", "with --sites off"},
+        {"sites", "sample", "with --sites sample"},
+        {"heap", "glibc", "where blocks are not followed"},
+        {"heap", "other", "with this allocator"},
+    };
+    for (size_t i = 0; i < sizeof inexact / sizeof *inexact; i++) {
+        if (!text_equal(capture_meta(capture, inexact[i].key), text_of(inexact[i].value)))
+            continue;
+        capture_warn(capture, "%s bytes are block sizes as the allocator rounds them, not what was requested",
+                     inexact[i].means);
+        break;
+    }
     for (size_t i = 0; i < capture->meta_count; i += 2) {
         struct text value = capture->meta[i + 1];
         if (text_equal(capture->meta[i], text_of("warning")))
@@ -182,10 +192,13 @@ static void read_nodes(struct capture *capture)
 
 /* ---- sites */
 
-/* False if something in it had to be replaced. */
+/* False if something in it had to be replaced. A site that nobody touched since the peak held then what it holds now.
+ */
 static bool clean_site(const struct capture *capture, struct pmt_record_site *site)
 {
     struct text label;
+    if ((int32_t)(site->sequence - (uint32_t)capture->state.peak_sequence) < 0)
+        site->peak_bytes = site->live_bytes;
     bool is_good = site->node < capture->node_count - 1 && site->owner < OWNERS;
     site->node = site->node < capture->node_count - 1 ? site->node : capture->node_count - 1;
     site->owner = site->owner < OWNERS ? site->owner : OWNER_NATIVE;
@@ -218,8 +231,10 @@ static void read_sites(struct capture *capture)
         else
             capture->sites[i] = (struct pmt_record_site){.node = capture->node_count - 1, .label = PMT_NO_STRING};
     }
-    capture->sites[PMT_SITE_NATIVE].node = capture->sites[PMT_SITE_OTHER].node = PMT_NODE_ROOT;
-    capture->sites[PMT_SITE_NATIVE].label = capture->sites[PMT_SITE_OTHER].label = PMT_NO_STRING;
+    for (uint32_t i = 0; i < PMT_SITE_FIRST; i++) {
+        capture->sites[i].node = PMT_NODE_ROOT;
+        capture->sites[i].label = PMT_NO_STRING;
+    }
     if (bad)
         capture_warn(capture, "damaged: sites with impossible values: %zu", bad);
 }

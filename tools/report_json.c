@@ -132,7 +132,10 @@ static void print_snapshots(const struct report *report)
             json_seconds("time", snapshot->time_ns);
             json_int("live_bytes", snapshot->live_bytes[OWNER_NATIVE] + snapshot->live_bytes[OWNER_PYTHON]);
             json_int("live_blocks", snapshot->live_blocks[OWNER_NATIVE] + snapshot->live_blocks[OWNER_PYTHON]);
-            json_int("rss", snapshot->rss_bytes);
+            if (snapshot->rss_bytes >= 0)
+                json_int("rss", snapshot->rss_bytes);
+            else
+                fputs(", \"rss\": null", stdout);
             json_int("pid", report->captures[i].header.pid);
             putchar('}');
             is_first = false;

@@ -136,7 +136,7 @@ static void print_live(const struct capture *capture)
     fputs("\n           native ", stdout);
     print_amount(capture->live_bytes[OWNER_NATIVE], capture->live_blocks[OWNER_NATIVE]);
     if (state->inherited_blocks || state->inherited_bytes) {
-        fputs("\n           inherited from the parent ", stdout);
+        fputs("\n           inherited at the fork ", stdout);
         print_amount(state->inherited_bytes, state->inherited_blocks);
     }
     printf("\nmapped   %s B (%.1f MiB) by the program itself; brk %s B\n",

@@ -20,8 +20,8 @@ static void put_change(int64_t number, char out[NUMBER_SIZE])
 static void put_mib(int64_t bytes, bool is_change, char out[NUMBER_SIZE])
 {
     double mib = (double)bytes / (1024 * 1024);
-    bool is_signed = is_change && (mib <= -0.05 || mib >= 0.05);
-    snprintf(out, NUMBER_SIZE, is_signed ? "%+.1f" : "%.1f", is_change && !is_signed ? 0.0 : mib);
+    bool is_zero = mib > -0.05 && mib < 0.05; /* without a sign */
+    snprintf(out, NUMBER_SIZE, is_change && !is_zero ? "%+.1f" : "%.1f", is_zero ? 0.0 : mib);
 }
 
 static void put_share(int64_t part, int64_t whole, char out[NUMBER_SIZE])

@@ -18,8 +18,8 @@ SITES = ("native live=500/3 peak=700 total=1000/10 temp=2\n"
          "site live=7/1 peak=7 total=7/1 label=a%0a owner=native /srv/app.py:4:f@2 ...\n")
 CAPTURES = {
     "small": PROCESS + "argv python app.py\n" + SITES,
-    "snapshots": PROCESS + SITES + "snapshot growth time=0.5 name=early held=2:50/1\nsnapshot exit time=1.2\n"
-                                   "snapshot fork held=0:1/1,3:2/2\n",
+    "snapshots": PROCESS + SITES + "snapshot growth time=0.5 name=early held=3:50/1\nsnapshot exit time=1.2\n"
+                                   "snapshot fork held=0:1/1,4:2/2\n",
     "marks": PROCESS + SITES + "mark point one time=0.1 memory=5\nmark label_begin a time=0.2 thread=7\n"
                                "mark label_end a time=0.3 thread=7\nsnapshot exit\n",
     "other": PROCESS + SITES + "other live=9/9 peak=9 total=9/9\nstate lost_sites 3\nmeta sites sample\n",

@@ -29,8 +29,8 @@ native live=500/3 peak=700 total=1000/10 temp=2
 site live=100/2 peak=300 total=500/9 temp=1 /lib/python3.11/json/decoder.py:353:raw_decode /srv/app.py:3:f@2
 site live=70/1 peak=7 total=77/1 label=a owner=native /srv/app.py:4:f@2 ...
 site live=9000/40 peak=90 total=9999/50 temp=3 /srv/app.py:5:g@2
-snapshot growth time=0.5 name=early held=2:50/1
-snapshot exit time=1.2 held=0:400/2,2:90/1,4:8000/39
+snapshot growth time=0.5 name=early held=3:50/1
+snapshot exit time=1.2 held=0:400/2,3:90/1,5:8000/39
 mark point one time=0.1 memory=5
 """
 TOTALS = {"live_bytes": 8490, "live_blocks": 42, "peak_bytes": 1097, "total_bytes": 11576, "total_blocks": 70,

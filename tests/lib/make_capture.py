@@ -6,9 +6,10 @@ As a module: class Capture. As a program it reads one record a line and writes t
   process pid=4242 parent=4200 start=1700000000.5 time=1.25 ended=exit status=0 python=3.11.7 cwd=/srv/app sequence=2
   argv python app.py               words as in a shell; %20 and the like are bytes, here and in every name
   meta KEY TEXT                    any other line of META
-  native live=BYTES/BLOCKS ...     site 0; `other` is site 1. Figures as for `site`
+  native live=BYTES/BLOCKS ...     site 0; `python` is site 1, `other` is site 2. Figures as for `site`
   site live=25/3 peak=30 total=99/9 temp=4 owner=python label=NAME  b.py:7:inner@5 a.py:11:outer ...
-                                   innermost frame first, FILE:LINE:FUNCTION@FIRST_LINE; "..." as the last: cut off
+                                   innermost frame first, FILE:LINE:FUNCTION@FIRST_LINE; "..." as the last: cut off.
+                                   sequence=N: of the state that it was written for; peak_sequence is 1
   snapshot KIND time=1 rss=4096 name=TEXT held=SITE:BYTES/BLOCKS,...      held=all: what the sites above hold
   mark KIND NAME time=1 memory=5 thread=0
   header FIELD VALUE; state FIELD VALUE      in place of what would be right; the checksum still is
@@ -39,8 +40,8 @@ STATE = dict({"sequence": "Q", "time_ns": "q", "cpu_ns": "q", "ended": "i", "exi
               "exit_snapshot": "I"},
              **{f"length_{name}": "Q" for name in STREAMS},
              **{f"{owner}_{name}": "q" for owner in ("native", "python") for name in OWNER},
-             **dict.fromkeys(("peak_bytes", "peak_time_ns", "peak_error_bytes", "inherited_bytes", "inherited_blocks",
-                              "mapped_bytes", "mapped_regions", "break_bytes", "rss_bytes", "rss_peak_bytes"), "q"),
+             **dict.fromkeys(("peak_bytes", "peak_time_ns", "peak_error_bytes", "peak_sequence", "inherited_bytes",
+                              "inherited_blocks", "mapped_bytes", "mapped_regions", "break_bytes", "rss_bytes", "rss_peak_bytes"), "q"),
              **{f"lost_{name}": "Q" for name in LOST})
 FUNCTION, NODE = struct.Struct("<IIiI"), struct.Struct("<IIiI")
 SITE, HELD = struct.Struct("<IIIIqqqQQQ"), struct.Struct("<IIqq")
@@ -78,17 +79,17 @@ class Capture:
                        "parent_pid": parent, "unused": 0, "start_unix_ns": round(start * SECOND)}
         self.meta, self.strings, self.string_ids = [], bytearray(), {}
         self.functions, self.nodes = {}, {(0, NONE, 0): 0, (0, NONE, -1): 1}
-        self.sites = [self.new_site(0, None, 0), self.new_site(0, None, 0)]
+        self.sites = [self.new_site(0, None, owner) for owner in (0, 1, 0)]
         self.snapshots, self.marks = [], []
         self.state = {"sequence": 2, "time_ns": SECOND, "cpu_ns": SECOND // 2, "exit_status": -1, "rss_bytes": 50 << 20,
-                      "rss_peak_bytes": 60 << 20}
+                      "rss_peak_bytes": 60 << 20, "peak_sequence": 1}
         self.stale = None
         self.pokes, self.lengths, self.dropped, self.doubled = [], {}, set(), set()
 
     @staticmethod
     def new_site(node, label, owner):
-        return {"node": node, "label": NONE if label is None else label, "owner": owner, "live_bytes": 0,
-                "live_blocks": 0, "peak_bytes": 0, "total_bytes": 0, "total_blocks": 0, "temporary_blocks": 0}
+        return {"node": node, "label": NONE if label is None else label, "owner": owner, "sequence": 1,
+                "live_bytes": 0, "live_blocks": 0, "peak_bytes": 0, "total_bytes": 0, "total_blocks": 0, "temporary_blocks": 0}
 
     # --- entering; all return the ID
 
@@ -137,13 +138,16 @@ class Capture:
     def mark(self, kind, name, time=1.0, memory=0, thread=0):
         self.marks.append(MARK.pack(MARKS.index(kind), self.string(name), round(time * SECOND), memory, thread))
 
+    def is_untouched(self, site):
+        """Since the peak."""
+        return (site["sequence"] - self.state["peak_sequence"]) >> 31 & 1
+
     # --- bytes
 
     def streams(self):
         """{name: bytes}; the sites are in the stream that the state names."""
         nodes = b"".join(NODE.pack(parent, function, max(line, 0), 0) for parent, function, line in self.nodes)
-        sites = b"".join(SITE.pack(site["node"], site["label"], site["owner"], 0, *list(site.values())[3:])
-                         for site in self.sites)
+        sites = b"".join(SITE.pack(*site.values()) for site in self.sites)
         streams = {"meta": b"".join(b"%s=%s\n" % (key, escape(value)) for key, value in self.meta),
                    "strings": bytes(self.strings), "functions": b"".join(FUNCTION.pack(*f) for f in self.functions),
                    "nodes": nodes, "sites_a": b"", "sites_b": b"", "snapshots": b"".join(self.snapshots),
@@ -159,7 +163,7 @@ class Capture:
         for number, owner in enumerate(OWNERS):
             for name in OWNER:
                 values[f"{owner}_{name}"] = sum(site[name] for site in self.sites if site["owner"] == number)
-        values["peak_bytes"] = sum(site["peak_bytes"] for site in self.sites)
+        values["peak_bytes"] = sum(site["live_bytes" if self.is_untouched(site) else "peak_bytes"] for site in self.sites)
         values.update({f"length_{name}": len(data) for name, data in streams.items()})
         values.update({f"length_{name}": length for name, length in self.lengths.items()})
         values.update(self.state, sites_stream=self.sites_stream())
@@ -207,7 +211,7 @@ class Capture:
 # --- the language of the program
 
 FIGURES = {"live": ("live_bytes", "live_blocks"), "peak": ("peak_bytes",), "total": ("total_bytes", "total_blocks"),
-           "temp": ("temporary_blocks",)}
+           "temp": ("temporary_blocks",), "sequence": ("sequence",)}
 
 
 def options(words):
@@ -265,8 +269,11 @@ class Builder:
     def native(self, words):
         self.capture.sites[0].update(figures_of(options(words)[0]))
 
-    def other(self, words):
+    def python(self, words):
         self.capture.sites[1].update(figures_of(options(words)[0]))
+
+    def other(self, words):
+        self.capture.sites[2].update(figures_of(options(words)[0]))
 
     def site(self, words):
         given = dict(word.split("=", 1) for word in words if word.split("=")[0] in (*FIGURES, "owner", "label"))

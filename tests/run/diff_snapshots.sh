@@ -3,7 +3,7 @@
 . "$TEST_SRC/run/common"
 {
     service_records
-    echo 'snapshot growth time=0.25 held=0:1000/10,4:5000000/5000,3:1000000/9000'
+    echo 'snapshot growth time=0.25 held=0:1000/10,5:5000000/5000,4:1000000/9000'
     echo 'snapshot asked time=0.3 name=before%20load held=0:1000/10'
     echo 'snapshot growth time=0.5'
     echo 'snapshot asked time=0.6 held=0:2000/10'

@@ -2,7 +2,7 @@
 # Damage of snapshots, marks and features.
 . "$TEST_SRC/run/common"
 damaged() {
-    { service_records; printf '%s\n' 'snapshot growth time=0.25 held=2:7/1' 'snapshot exit time=1.2 held=2:5/1,3:6/2' \
+    { service_records; printf '%s\n' 'snapshot growth time=0.25 held=3:7/1' 'snapshot exit time=1.2 held=3:5/1,4:6/2' \
         'mark point one time=0.1 memory=5' 'mark point two time=0.2 memory=6' "$@"; } | make_capture bad.pmt
     printf '%s\n' "--- $*"
     pmt report --sort live bad.pmt | sed -n '/^note/p;/^live  /p;/^live at/,$p'

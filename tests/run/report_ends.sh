@@ -36,5 +36,5 @@ ends 'ended=running'
 { service_records; echo 'state ended 7'; } | make_capture later.pmt
 try pmt report --sort live later.pmt
 # killed within teardown: the reading at exit is there, but it did not get to say that it exited
-{ service_records | sed 's/ended=exit/ended=running/'; echo 'snapshot exit time=1.2 held=2:5/1'; } | make_capture teardown.pmt
+{ service_records | sed 's/ended=exit/ended=running/'; echo 'snapshot exit time=1.2 held=3:5/1'; } | make_capture teardown.pmt
 pmt report --sort live teardown.pmt | grep -e '^end' -e '^live'

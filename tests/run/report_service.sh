@@ -3,7 +3,7 @@
 . "$TEST_SRC/run/common"
 {
     service_records
-    echo 'snapshot exit time=1.2 rss=40000000 held=0:400000/900,2:26319872/339641,3:1000000/9000,4:4000000/4000,8:2048/2'
+    echo 'snapshot exit time=1.2 rss=40000000 held=0:400000/900,3:26319872/339641,4:1000000/9000,5:4000000/4000,1:2048/2'
 } | make_capture service.pmt
 try pmt report service.pmt
 try pmt report --top 2 service.pmt

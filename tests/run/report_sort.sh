@@ -2,7 +2,7 @@
 . "$TEST_SRC/run/common"
 {
     service_records
-    echo 'snapshot growth time=0.25 held=0:1000/10,4:5000000/5000,3:1000000/9000'
+    echo 'snapshot growth time=0.25 held=0:1000/10,5:5000000/5000,4:1000000/9000'
     echo 'snapshot growth time=0.5 name=later'
 } | make_capture service.pmt
 for sort in live peak total temporary growth; do

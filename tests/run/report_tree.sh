@@ -9,7 +9,7 @@ child() {
     echo "site live=$6/10 peak=$6 total=$6/10 /srv/app/app.py:14:report@13 /srv/app/app.py:41:<module>@1"
     echo "site live=100/1 peak=100 total=100/1 /srv/app/worker.py:$1:run@1"
     echo 'mark point started time=0.01 memory=5'
-    echo 'snapshot fork time=0 name=fork held=2:50/1'
+    echo 'snapshot fork time=0 name=fork held=3:50/1'
     echo 'snapshot exit time=0.4'
 }
 service_records | make_capture parent.pmt
