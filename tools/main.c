@@ -9,6 +9,8 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *help;
 } commands[] = {
+    {"report", cmd_report, "who holds the memory: now, at the peak and in total, by line and stack"},
+    {"diff", cmd_diff, "what grew between two captures, or two snapshots of one"},
     {"log", cmd_log, "an event log summed up: where RSS rose and fell, by function and line"},
     {"doctor", cmd_doctor, "what will and will not be seen here, and why"},
 };

@@ -5,20 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FNV-1a over eight bytes at a time, which is what names of 10 to 100 bytes need. */
-static uint64_t hash_text(uint64_t hash, struct text text)
-{
-    uint64_t part;
-    for (; text.size >= sizeof part; text.at += sizeof part, text.size -= sizeof part) {
-        memcpy(&part, text.at, sizeof part);
-        hash = (hash ^ part) * 0x100000001b3u;
-        hash ^= hash >> 29;
-    }
-    for (; text.size > 0; text.at++, text.size--)
-        hash = (hash ^ (unsigned char)*text.at) * 0x100000001b3u;
-    return hash ^ hash >> 32;
-}
-
 static struct text copy_text(struct text text)
 {
     size_t capacity = 0;
@@ -67,7 +53,7 @@ struct site *site_find(struct site_table *table, struct text file, struct text f
     function = unescape(function, &scratch);
     if (table->slot_count <= table->count * 2)
         widen(table);
-    uint64_t hash = hash_text(hash_text((uint64_t)line * 0x9e3779b97f4a7c15u, function), file);
+    uint64_t hash = text_hash(text_hash((uint64_t)line * 0x9e3779b97f4a7c15u, function), file);
     for (size_t at = hash & (table->slot_count - 1); table->slots[at]; at = (at + 1) & (table->slot_count - 1)) {
         struct site *site = &table->sites[table->slots[at] - 1];
         if (site->hash == hash && site->line == line && text_equal(site->function, function) &&

@@ -24,6 +24,20 @@ int text_compare(struct text a, struct text b)
     return order ? order : (a.size > b.size) - (a.size < b.size);
 }
 
+/* FNV-1a over eight bytes at a time, which is what names of 10 to 100 bytes need. */
+uint64_t text_hash(uint64_t hash, struct text text)
+{
+    uint64_t part;
+    for (; text.size >= sizeof part; text.at += sizeof part, text.size -= sizeof part) {
+        memcpy(&part, text.at, sizeof part);
+        hash = (hash ^ part) * 0x100000001b3u;
+        hash ^= hash >> 29;
+    }
+    for (; text.size > 0; text.at++, text.size--)
+        hash = (hash ^ (unsigned char)*text.at) * 0x100000001b3u;
+    return hash ^ hash >> 32;
+}
+
 static bool is_continuation(unsigned char byte)
 {
     return (byte & 0xc0) == 0x80;
@@ -54,10 +68,21 @@ static bool is_unsafe(uint32_t code)
            (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
 }
 
+/* Takes printable ASCII off the start, which is all there is to nearly all names. */
+static void print_plain(FILE *out, struct text *text)
+{
+    size_t size = 0;
+    while (size < text->size && text->at[size] >= 0x20 && text->at[size] < 0x7f)
+        size++;
+    fwrite(text->at, 1, size, out);
+    text->at += size;
+    text->size -= size;
+}
+
 /* What cannot be shown safely becomes \xNN, byte by byte. */
 void text_print(FILE *out, struct text text)
 {
-    while (text.size > 0) {
+    for (print_plain(out, &text); text.size > 0; print_plain(out, &text)) {
         uint32_t code = 0;
         size_t size = read_character(text, &code);
         size_t step = size ? size : 1;
@@ -94,7 +119,7 @@ void json_string(FILE *out, struct text text)
 }
 
 /* 1234567 -> "1,234,567" */
-const char *number_grouped(uint64_t number, char out[NUMBER_SIZE])
+const char *number_grouped(uint64_t number, char *out)
 {
     char digits[NUMBER_SIZE];
     int count = snprintf(digits, sizeof digits, "%" PRIu64, number);
@@ -105,6 +130,13 @@ const char *number_grouped(uint64_t number, char out[NUMBER_SIZE])
         *at++ = digits[i];
     }
     *at = '\0';
+    return out;
+}
+
+const char *number_signed(int64_t number, char out[NUMBER_SIZE])
+{
+    out[0] = '-';
+    number_grouped(number < 0 ? 0 - (uint64_t)number : (uint64_t)number, out + (number < 0));
     return out;
 }
 

@@ -17,6 +17,8 @@
 
 /* ---- main.c */
 enum { EXIT_GOOD = 0, EXIT_BAD = 1 };
+int cmd_report(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_log(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
@@ -29,9 +31,11 @@ enum { NUMBER_SIZE = 32 };
 struct text text_of(const char *string);
 bool text_equal(struct text a, struct text b);
 int text_compare(struct text a, struct text b);
+uint64_t text_hash(uint64_t hash, struct text text);
 void text_print(FILE *out, struct text text);
 void json_string(FILE *out, struct text text);
-const char *number_grouped(uint64_t number, char out[NUMBER_SIZE]);
+const char *number_grouped(uint64_t number, char *out); /* at most 26 characters, as of all these */
+const char *number_signed(int64_t number, char out[NUMBER_SIZE]);
 const char *number_mib(uint64_t bytes, char out[NUMBER_SIZE]);
 void *grow(void *array, size_t *capacity, size_t needed, size_t item_size);
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -85,7 +89,7 @@ struct site *site_find(struct site_table *table, struct text file, struct text f
 void site_table_free(struct site_table *table);
 
 /* ---- tally.c: a log added up */
-enum grouping { BY_LINE, BY_FUNCTION, BY_FILE };
+enum grouping { BY_LINE, BY_FUNCTION, BY_FILE, BY_STACK, BY_LABEL }; /* the last two: not of logs */
 enum { MESSAGES_KEPT = 100 };
 struct tally {
     const char *path;

@@ -6,7 +6,7 @@ try pmt
 try pmt ''
 try pmt --bogus
 # commands of later versions are unknown, not stubs
-for command in report html rss lines plot diff export top snapshot peak list nonsense; do
+for command in html rss lines plot export top snapshot peak list nonsense; do
     try pmt $command
 done
 pmt --help >/dev/full
