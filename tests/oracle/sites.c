@@ -6,9 +6,9 @@
  *   malloc family           -> libpmt.so -> libsites.so -> libc         a block and its size: stack 0, "native"
  *
  * A block belongs to the outermost layer that was asked for it, at the stack of that moment. A realloc is the end of
- * one block and the beginning of another. Temporary: freed by the thread that allocated it, which has allocated nothing
- * in between; reallocs are neither. At the peak: what was live when the bytes of all stacks, native too, were most, the
- * first time; copied whole, before the total falls from a new height.
+ * one block and the beginning of another; of nothing, it allocates. Temporary: freed by the thread that allocated it,
+ * which has allocated nothing in between; reallocs are neither. At the peak: what was live when the bytes of all
+ * stacks, native too, were most, the first time; copied whole, before the total falls from a new height.
  *
  * From CPython 3.11 on its functions make frame objects. They are made inside a call that we stand in, and are
  * nobody's. */
@@ -63,8 +63,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct block *blocks;
 static struct stack *stacks;
 static int64_t total_bytes, peak_bytes;
-static int is_at_peak;        /* and stacks[].peak_bytes do not show it yet */
-static int64_t strange_frees; /* of an outer layer's block by an inner layer */
+static int is_at_peak; /* and stacks[].peak_bytes do not show it yet */
 static uint64_t serial;
 
 static struct allocator layers[LAYERS];
@@ -82,58 +81,44 @@ static size_t texts_used;
 /* ---- CPython's functions; all are public. Frames of 3.6 to 3.8 are read, by the layout in its public header. */
 
 typedef void object;
+#define FUNCTIONS(F)                                                                                                   \
+    F(PyMem_GetAllocator, void, (int, struct allocator *))                                                             \
+    F(PyMem_SetAllocator, void, (int, struct allocator *))                                                             \
+    F(PyThreadState_GetUnchecked, object *, (void))                                                                    \
+    F(_PyThreadState_UncheckedGet, object *, (void))                                                                   \
+    F(PyGILState_GetThisThreadState, object *, (void))                                                                 \
+    F(PyEval_GetFrame, object *, (void))                                                                               \
+    F(PyThreadState_GetFrame, object *, (object *))                                                                    \
+    F(PyFrame_GetBack, object *, (object *))                                                                           \
+    F(PyFrame_GetCode, object *, (object *))                                                                           \
+    F(PyFrame_GetLineNumber, int, (object *))                                                                          \
+    F(PyObject_GetAttrString, object *, (object *, const char *))                                                      \
+    F(PyMember_GetOne, object *, (const char *, void *))                                                               \
+    F(PyLong_AsLong, long, (object *))                                                                                 \
+    F(PyUnicode_GetLength, ssize_t, (object *))                                                                        \
+    F(PyUnicode_ReadChar, uint32_t, (object *, ssize_t))                                                               \
+    F(Py_DecRef, void, (object *))                                                                                     \
+    F(PyGC_Disable, int, (void))                                                                                       \
+    F(PyGC_Enable, int, (void))                                                                                        \
+    F(PyCode_Type, void, (void))
 static struct {
-    void (*get_allocator)(int, struct allocator *), (*set_allocator)(int, struct allocator *);
-    object *(*thread_unchecked)(void), *(*thread_of_gil_state)(void);
-    object *(*eval_frame)(void), *(*thread_frame)(object *);
-    object *(*frame_back)(object *), *(*frame_code)(object *);
-    int (*frame_line)(object *);
-    object *(*attribute)(object *, const char *), *(*member)(const char *, void *);
-    long (*as_long)(object *);
-    ssize_t (*text_length)(object *);
-    uint32_t (*text_character)(object *, ssize_t);
-    void (*decref)(object *);
-    object *code_type;
-    int (*gc_disable)(void), (*gc_enable)(void);
+#define F(name, type, parameters) type(*name) parameters;
+    FUNCTIONS(F)
+#undef F
 } py;
-
-static const struct {
-    void *pointer;
-    const char *name;
-} names[] = {
-    {&py.get_allocator, "PyMem_GetAllocator"},
-    {&py.set_allocator, "PyMem_SetAllocator"},
-    {&py.thread_unchecked, "_PyThreadState_UncheckedGet"},
-    {&py.thread_unchecked, "PyThreadState_GetUnchecked"},
-    {&py.thread_of_gil_state, "PyGILState_GetThisThreadState"},
-    {&py.eval_frame, "PyEval_GetFrame"},
-    {&py.thread_frame, "PyThreadState_GetFrame"},
-    {&py.frame_back, "PyFrame_GetBack"},
-    {&py.frame_code, "PyFrame_GetCode"},
-    {&py.frame_line, "PyFrame_GetLineNumber"},
-    {&py.attribute, "PyObject_GetAttrString"},
-    {&py.member, "PyMember_GetOne"},
-    {&py.code_type, "PyCode_Type"},
-    {&py.as_long, "PyLong_AsLong"},
-    {&py.text_length, "PyUnicode_GetLength"},
-    {&py.text_character, "PyUnicode_ReadChar"},
-    {&py.decref, "Py_DecRef"},
-    {&py.gc_disable, "PyGC_Disable"},
-    {&py.gc_enable, "PyGC_Enable"},
-};
 
 /* Up to 3.8 f_back and f_code follow PyObject_VAR_HEAD. */
 static object *back_of(object *frame)
 {
-    object *back = py.frame_back ? py.frame_back(frame) : ((object **)frame)[3];
-    if (py.frame_back)
-        py.decref(frame);
+    object *back = py.PyFrame_GetBack ? py.PyFrame_GetBack(frame) : ((object **)frame)[3];
+    if (py.PyFrame_GetBack)
+        py.Py_DecRef(frame);
     return back;
 }
 
 static object *code_of(object *frame)
 {
-    return py.frame_code ? py.frame_code(frame) : ((object **)frame)[4];
+    return py.PyFrame_GetCode ? py.PyFrame_GetCode(frame) : ((object **)frame)[4];
 }
 
 /* ---- a stack as text: [["file", first line, line, "function"], ...], innermost first; null at its end: cut */
@@ -157,8 +142,8 @@ static void put_number(struct text *text, const char *format, long number)
 static void put_string(struct text *text, object *string)
 {
     put(text, "\"");
-    for (ssize_t i = 0, length = py.text_length(string); i < length; i++) {
-        long character = py.text_character(string, i);
+    for (ssize_t i = 0, length = py.PyUnicode_GetLength(string); i < length; i++) {
+        long character = py.PyUnicode_ReadChar(string, i);
         if (character > 0xffff) {
             put_number(text, "\\u%04lx", 0xd800 + ((character - 0x10000) >> 10));
             put_number(text, "\\u%04lx", 0xdc00 + (character & 0x3ff));
@@ -175,10 +160,10 @@ static void put_string(struct text *text, object *string)
 static object *member_of(object *code, const char *name, void **member)
 {
     if (!*member) {
-        object *descriptor = py.attribute(py.code_type, name);
+        object *descriptor = py.PyObject_GetAttrString((object *)(uintptr_t)py.PyCode_Type, name);
         *member = ((void **)descriptor)[5];
     }
-    return py.member(code, *member);
+    return py.PyMember_GetOne(code, *member);
 }
 
 static void put_frame(struct text *text, object *frame)
@@ -188,31 +173,31 @@ static void put_frame(struct text *text, object *frame)
     object *file = member_of(code, "co_filename", &file_member);
     object *function = member_of(code, "co_name", &function_member);
     object *first_line = member_of(code, "co_firstlineno", &first_line_member);
-    int line = py.frame_line(frame);
+    int line = py.PyFrame_GetLineNumber(frame);
     put(text, "[");
     put_string(text, file);
-    put_number(text, ",%ld", py.as_long(first_line));
+    put_number(text, ",%ld", py.PyLong_AsLong(first_line));
     put_number(text, ",%ld,", line > 0 ? line : 0);
     put_string(text, function);
     put(text, "]");
-    py.decref(file);
-    py.decref(function);
-    py.decref(first_line);
-    if (py.frame_code)
-        py.decref(code);
+    py.Py_DecRef(file);
+    py.Py_DecRef(function);
+    py.Py_DecRef(first_line);
+    if (py.PyFrame_GetCode)
+        py.Py_DecRef(code);
 }
 
 static void put_frames(struct text *text, object *thread)
 {
-    object *frame = py.thread_frame ? py.thread_frame(thread) : py.eval_frame();
+    object *frame = py.PyThreadState_GetFrame ? py.PyThreadState_GetFrame(thread) : py.PyEval_GetFrame();
     size_t count = 0;
     put(text, "[");
     for (; frame && count < depth_limit; frame = back_of(frame)) {
         put(text, count++ ? "," : "");
         put_frame(text, frame);
     }
-    if (frame && py.frame_back)
-        py.decref(frame);
+    if (frame && py.PyFrame_GetBack)
+        py.Py_DecRef(frame);
     put(text, frame ? ",null]" : "]");
 }
 
@@ -239,14 +224,14 @@ static uint32_t find_stack(const char *text, size_t length)
  * begin one. */
 static uint32_t stack_of_now(void)
 {
-    object *thread = py.thread_unchecked();
-    if (!thread || thread != py.thread_of_gil_state())
+    object *thread = py.PyThreadState_GetUnchecked ? py.PyThreadState_GetUnchecked() : py._PyThreadState_UncheckedGet();
+    if (!thread || thread != py.PyGILState_GetThisThreadState())
         return NO_THREAD;
     struct text text = {buffer, buffer + TEXT_MAX};
-    int error = errno, was_enabled = py.gc_disable ? py.gc_disable() : 0;
+    int error = errno, was_enabled = py.PyGC_Disable ? py.PyGC_Disable() : 0;
     put_frames(&text, thread);
     if (was_enabled)
-        py.gc_enable();
+        py.PyGC_Enable();
     uint32_t stack = find_stack(buffer, (size_t)(text.at - buffer));
     errno = error;
     return stack;
@@ -339,9 +324,7 @@ static int take_out(void *block, struct block *gone)
     while (blocks[at].address && blocks[at].address != (uintptr_t)block)
         at = (at + 1) & (BLOCKS - 1);
     int is_known = blocks[at].address != 0;
-    if (is_known && inside)
-        strange_frees++; /* a block of an outer layer, freed by an inner one: it stays */
-    else if (is_known) {
+    if (is_known) {
         *gone = blocks[at];
         if (gone->size > 0)
             leave_peak_locked();
@@ -349,7 +332,7 @@ static int take_out(void *block, struct block *gone)
         delete_locked(at);
     }
     pthread_mutex_unlock(&lock);
-    return is_known && !inside;
+    return is_known;
 }
 
 static void put_back(const struct block *gone)
@@ -414,7 +397,9 @@ static void *domain_realloc(void *context, void *block, size_t size)
     inside--;
     if (!fresh && is_known)
         put_back(&gone);
-    note_python(fresh, size);
+    uint64_t fresh_serial = note_python(fresh, size);
+    if (!block)
+        last_serial = fresh_serial;
     return fresh;
 }
 
@@ -471,7 +456,8 @@ void *realloc(void *block, size_t size)
     if (!fresh && is_known && size > 0)
         put_back(&gone);
     note_native(fresh, size);
-    last_serial = last;
+    if (block)
+        last_serial = last;
     return fresh;
 }
 
@@ -511,33 +497,44 @@ static void wrap(void)
 {
     for (int domain = 0; domain < DOMAINS; domain++) {
         struct allocator *below = &layers[layer_count++];
-        py.get_allocator(domain, below);
-        py.set_allocator(domain, &(struct allocator){below, domain_malloc, domain_calloc, domain_realloc, domain_free});
+        py.PyMem_GetAllocator(domain, below);
+        py.PyMem_SetAllocator(domain,
+                              &(struct allocator){below, domain_malloc, domain_calloc, domain_realloc, domain_free});
     }
 }
 
 __attribute__((constructor)) static void start(void)
 {
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        void *symbol = dlsym(RTLD_DEFAULT, names[i].name);
-        if (symbol)
-            memcpy(names[i].pointer, &symbol, sizeof symbol);
-    }
+#define F(name, type, parameters) *(void **)&py.name = dlsym(RTLD_DEFAULT, #name);
+    FUNCTIONS(F)
+#undef F
     const char *(*version)(void);
     *(void **)&version = dlsym(RTLD_DEFAULT, "Py_GetVersion");
     is_3_6 = version && strncmp(version(), "3.6.", 4) == 0;
     if (getenv("ORACLE_DEPTH"))
         depth_limit = (size_t)atoi(getenv("ORACLE_DEPTH"));
-    if (py.set_allocator)
+}
+
+typedef int start_function(int (*)(), int, char **, void (*)(), void (*)(), void (*)(), void *);
+start_function __libc_start_main;
+
+/* All constructors have run: pmt has wrapped CPython's own allocators, and so knows them. Now we do, and at the next
+ * allocation, at each of which it looks, pmt comes on top. */
+int __libc_start_main(int (*main)(), int count, char **words, void (*a)(), void (*b)(), void (*c)(), void *stack)
+{
+    start_function *next;
+    *(void **)&next = dlsym(RTLD_NEXT, "__libc_start_main");
+    if (py.PyMem_SetAllocator)
         wrap();
-    free(malloc(1)); /* pmt looks at every allocation, and goes above us now, not in the middle of a swap */
+    free(malloc(1));
+    return next(main, count, words, a, b, c, stack);
 }
 
 char *getenv(const char *name)
 {
     struct allocator top;
     if (is_3_6 && layer_count == DOMAINS && strcmp(name, "PYTHONINSPECT") == 0) {
-        py.get_allocator(OBJECT, &top);
+        py.PyMem_GetAllocator(OBJECT, &top);
         was_reached = 0;
         top.free(top.context, top.malloc(top.context, 1));
         if (!was_reached)
@@ -579,8 +576,7 @@ void oracle_dump(const char *path)
     for (uint32_t i = 0; i < stack_count; i++)
         if (stacks[i].figures[TOTAL_BLOCKS] > 0)
             put_stack(&text, &stacks[i]);
-    put_number(&text, "{\"peak_bytes\":%ld", peak_bytes);
-    put_number(&text, ",\"strange_frees\":%ld}\n", strange_frees);
+    put_number(&text, "{\"peak_bytes\":%ld}\n", peak_bytes);
     pthread_mutex_unlock(&lock);
     for (char *at = start; at < text.at;) {
         ssize_t written = write(file, at, (size_t)(text.at - at));
