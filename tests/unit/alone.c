@@ -6,7 +6,11 @@
 
 enum pmt_state pmt_state = PMT_ON;
 int pmt_pid;
-int64_t pmt_start_unix;
+int64_t pmt_start_unix_ns, pmt_start_monotonic_ns;
+char pmt_arguments[4096];
+size_t pmt_arguments_size;
+bool pmt_arguments_are_cut;
+char pmt_working_directory[PMT_PATH_SIZE];
 char pmt_directory[PMT_PATH_SIZE];
 bool pmt_directory_is_default;
 bool pmt_python_is_starting, pmt_python_has_stacks;
