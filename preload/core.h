@@ -95,6 +95,12 @@ struct pmt_config {
 extern struct pmt_config pmt_config;
 void pmt_config_load(char **environment, void (*problem)(const char *line));
 const char *pmt_config_find(char **environment, const char *name);
+const char *pmt_config_describe(size_t row_number, struct pmt_text *value, bool *is_initial);
+struct pmt_when {
+    bool has_exit, has_unbuilt; /* unbuilt: words that this version accepts and takes no snapshot for */
+    int64_t growth;             /* 0: none */
+};
+struct pmt_when pmt_config_when(void);
 
 /* ---- say.c: one line on stderr, "pmt: ...", if stderr is still the one the process was started with. */
 void pmt_say_start(void);

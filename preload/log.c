@@ -416,6 +416,7 @@ void pmt_log_event(enum pmt_what what, int thread, void *place, int64_t position
     bool has_moved = pmt_gate_has_moved();
     if (PMT_UNLIKELY(has_moved || !is_quick)) {
         log_event_slow(&(struct pmt_event){what, thread, place, position, c_name}, has_moved);
+        pmt_capture_tick();
         return;
     }
     keep_event(what, thread, place, position, c_name);
