@@ -13,7 +13,7 @@ bool pmt_arguments_are_cut;
 char pmt_working_directory[PMT_PATH_SIZE];
 char pmt_directory[PMT_PATH_SIZE];
 bool pmt_directory_is_default;
-bool pmt_python_is_starting, pmt_python_has_stacks;
+bool pmt_python_is_starting, pmt_python_is_found, pmt_python_has_stacks;
 
 static char alive = 1;
 volatile char *pmt_life_alive = &alive;
@@ -43,4 +43,19 @@ struct pmt_here pmt_stack_here(enum pmt_owner owner, bool has_gil)
     (void)owner;
     (void)has_gil;
     abort();
+}
+
+bool pmt_python_has_started(void)
+{
+    return false;
+}
+
+bool pmt_python_counts(void)
+{
+    return false;
+}
+
+const char *pmt_python_version(void)
+{
+    return NULL;
 }
