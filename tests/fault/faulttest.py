@@ -2,7 +2,7 @@
 
 both() runs it twice in the same working directory, made anew, and requires the same status, output, files of the
 application and witness files (descriptors, environment, threads, signals, errno: see programs/witness.py); that what
-pmt says on stderr is expected; and that every log is well-formed, named and protected as documented.
+pmt says on stderr is expected; and that every log and every capture is well-formed, named and protected as documented.
 """
 import collections
 import difflib
@@ -16,13 +16,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 
-import pmttest  # noqa: E402  (the path is set above)
+import capture  # noqa: E402  (the path is set above)
+import pmttest  # noqa: E402
 from pmttest import LIB, check, check_log, equal, run, scratch, short, skip  # noqa: E402
 
-# plain, traced: Results. logs: for each log of the traced run its Log, by path. cwd: what the traced run left there.
-Both = collections.namedtuple("Both", "plain traced logs cwd")
+# plain, traced: Results. logs, captures: for each of the traced run its Log or Capture, by path. cwd: what it left there.
+Both = collections.namedtuple("Both", "plain traced logs captures cwd")
 
-LOG_NAME = re.compile(r"^\d{6}_\d{6}_(\d+)(?:-\d+)?\.log$")
+FILE_NAME = re.compile(r"^\d{6}_\d{6}_(\d+)(?:-\d+)?\.(?:log|pmt)$")
 LOST = re.compile(r"(\d[\d,]*) (?:rows? w\w+ (?:lost|left out)|more are not in it)")
 
 
@@ -91,9 +92,9 @@ def check_lines(lines, expected):
 
 
 def check_file(path):
-    """Name and mode of a log; returns the process it names."""
-    match = LOG_NAME.match(os.path.basename(path))
-    check(match, "the log's name is not as documented: %s" % path)
+    """Name and mode of a log or a capture; returns the process it names."""
+    match = FILE_NAME.match(os.path.basename(path))
+    check(match, "the file's name is not as documented: %s" % path)
     equal(oct(os.stat(path).st_mode & 0o777), "0o600", "the mode of %s" % path)
     return int(match[1])
 
@@ -134,12 +135,28 @@ def both(argv, before=(), after=(), env=None, ignore=(), problems=(), prepare=No
     compare_trees(trees[0], trees[1], set(ignore) | {log_dir})
     after_run = os.path.join(base, "traced")
     directory = os.path.join(after_run, log_dir) if log_dir else traced.dir
-    logs = {}
+    logs, captures = {}, {}
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
-        check_file(path)
-        logs[path] = check_log(path, threshold, cut)
-    return Both(plain, traced, logs, after_run)
+        pid = check_file(path)
+        if name.endswith(".log"):
+            logs[path] = check_log(path, threshold, cut)
+        else:
+            captures[path] = check_capture(path)
+            equal(captures[path].header.pid, pid, "the process that %s is of" % name)
+    return Both(plain, traced, logs, captures, after_run)
+
+
+def check_capture(path):
+    """Reads a capture strictly, and checks that it adds up."""
+    found = capture.read(path)
+    capture.check_sums(found)
+    return found
+
+
+def captures_of(result, pid):
+    """The captures of one process."""
+    return [found for found in result.captures.values() if found.header.pid == int(pid)]
 
 
 def read_file(*parts):
@@ -158,7 +175,7 @@ def only_log(result):
 
 def log_of(result, pid):
     """The logs of one process."""
-    return [log for path, log in result.logs.items() if LOG_NAME.match(os.path.basename(path))[1] == str(pid)]
+    return [log for path, log in result.logs.items() if FILE_NAME.match(os.path.basename(path))[1] == str(pid)]
 
 
 def stated_loss(result):
@@ -210,6 +227,6 @@ def in_namespace(script, argv):
     return ["unshare", "-m", "sh", "-c", script + '; exec "$@"', "sh"] + list(argv)
 
 
-__all__ = ["Both", "both", "calls", "check_complete", "check_file", "check_log", "in_namespace", "log_of",
+__all__ = ["Both", "both", "calls", "capture", "captures_of", "check_capture", "check_complete", "check_file", "check_log", "in_namespace", "log_of",
            "need_root", "need_unshare", "only_log", "program", "python_argv", "read_file", "stated_loss", "target",
            "wait_gone"]

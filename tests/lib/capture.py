@@ -51,6 +51,10 @@ class Bad(AssertionError):
     """The file is not a capture by the letter of FORMAT.md."""
 
 
+class Unfinished(Bad):
+    """No state is valid: the process was killed while it made the file."""
+
+
 def need(condition, message, *values):
     if not condition:
         raise Bad(message % values if values else message)
@@ -65,6 +69,8 @@ def checksum(data):
 
 
 def parse_header(data):
+    if data.strip(b"\0") == b"":
+        raise Unfinished("no header")
     need(len(data) >= HEADER_SIZE, "a file of %d bytes has no header", len(data))
     header = SimpleNamespace(**dict(zip(HEADER_FIELDS.split(), HEADER.unpack_from(data))))
     need(header.magic == MAGIC, "magic %r", header.magic)
@@ -86,7 +92,8 @@ def parse_states(data):
             continue
         need(state.sequence % 2 == slot, "state %d is in slot %d", state.sequence, slot)
         found.append(state)
-    need(found, "no valid state")
+    if not found:
+        raise Unfinished("no valid state")
     return sorted(found, key=lambda state: -state.sequence)
 
 
@@ -248,7 +255,8 @@ def parse(data, path=""):
 
 
 def read(path):
-    """Capture of a file; Bad if it is none. One that is being written is read again when the writer was faster."""
+    """Capture of a file; Bad if it is none, Unfinished if it has no state yet. One that is being written is read again
+    when the writer was faster."""
     for _ in range(100):
         with open(path, "rb") as file:
             data = file.read()
@@ -261,7 +269,7 @@ def read(path):
         if again == data[:HEADER_SIZE]:
             break
     if isinstance(capture, Bad):
-        raise Bad("%s: %s" % (os.path.basename(path), capture))
+        raise type(capture)("%s: %s" % (os.path.basename(path), capture))
     return capture
 
 
