@@ -149,7 +149,7 @@ static PMT_SLOW void give_up(int error)
         pmt_say(PMT_VERBOSE_PROBLEMS, "cannot write %s: %s; the capture ends here", pmt_streams_path(),
                 pmt_error_name(error));
     else
-        pmt_say(PMT_VERBOSE_PROBLEMS, "cannot write the capture: %s, in %s", pmt_error_name(error), pmt_directory);
+        pmt_output_report(PMT_OUTPUT_CAPTURE, error);
     pmt_streams_close(sequence > 0);
     pmt_snapshot_drop(&fork_snapshot);
 }
@@ -283,13 +283,16 @@ static int write_changes(struct pmt_capture_state *state, const struct reason *r
     return error;
 }
 
-/* 0, or -errno; -EAGAIN: not now, since this thread is in the middle of something of ours that a signal interrupted. */
+/* 0, or -errno; -EAGAIN: not now. This thread may be in the middle of something of ours that a signal interrupted; or
+ * there may be no descriptor left: at an end that is final. */
 static int write_tick(const struct reason *reason)
 {
     int64_t rss = pmt_rss_read();
     if (rss == -EAGAIN)
         return -EAGAIN;
-    int error = pmt_streams_is_open() ? 0 : create_file();
+    int error = pmt_streams_is_open() ? pmt_streams_ensure() : create_file();
+    if ((error == -EMFILE || error == -ENFILE) && reason->ended == PMT_ENDED_RUNNING)
+        return -EAGAIN;
     if (error < 0)
         return error;
     struct pmt_capture_state state = {

@@ -20,6 +20,7 @@
 
 /* ---- streams.c */
 bool pmt_streams_is_open(void);
+int pmt_streams_ensure(void);
 int pmt_streams_create(const struct pmt_capture_header *header);
 int pmt_streams_append(enum pmt_stream stream, const void *bytes, size_t size);
 int pmt_streams_put(enum pmt_stream stream, uint64_t offset, const void *bytes, size_t size);

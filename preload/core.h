@@ -132,6 +132,7 @@ struct pmt_kept {
     int fd; /* -1: none, or not now */
     unsigned uses;
     bool is_lasting; /* stays open between uses: out of the application's reach, or with too few to do without */
+    bool is_modest;  /* set by the user: never stays open within the application's reach */
     dev_t device;
     ino_t inode;
 };
@@ -274,7 +275,8 @@ int pmt_output_create(struct pmt_output *output, enum pmt_output_kind kind);
 int pmt_output_ensure(struct pmt_output *output);
 bool pmt_output_may_grow(uint64_t size);
 int pmt_output_write(struct pmt_output *output, const void *bytes, size_t size, int64_t at);
-void pmt_output_remove(struct pmt_output *output);
+void pmt_output_remove(struct pmt_output *output, enum pmt_output_kind kind);
+void pmt_output_report(enum pmt_output_kind kind, int error);
 void pmt_output_forget(struct pmt_output *output);
 
 /* ---- logfile.c: the file of the event log. Protected by pmt_log_lock. */

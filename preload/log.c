@@ -88,8 +88,7 @@ static void open_file(void)
             pmt_logfile_remove();
     }
     if (file.error < 0)
-        pmt_say(PMT_VERBOSE_PROBLEMS, "cannot write the event log: %s, in %s; events are not logged",
-                pmt_error_name(file.error), pmt_directory);
+        pmt_output_report(PMT_OUTPUT_LOG, file.error);
     else
         pmt_say(PMT_VERBOSE_DECISIONS, "event log %s", pmt_logfile_path());
 }

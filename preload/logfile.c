@@ -62,7 +62,7 @@ int pmt_logfile_create(void)
 /* A file that could not even take its header. */
 void pmt_logfile_remove(void)
 {
-    pmt_output_remove(&file.output);
+    pmt_output_remove(&file.output, PMT_OUTPUT_LOG);
 }
 
 /* In a child of fork: the file is the parent's. */

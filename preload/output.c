@@ -15,6 +15,9 @@
 static const char *const extensions[] = {[PMT_OUTPUT_LOG] = ".log", [PMT_OUTPUT_CAPTURE] = ".pmt"};
 static int stem = -1; /* N of the stem of this process; -1: not chosen yet. Protected by pmt_log_lock. */
 
+static bool is_made[2]; /* by kind: this process has the file */
+static int reported;    /* the error that was said last */
+
 /* mkdir -p. An error shows when the file is opened. */
 static void make_directories(char *path)
 {
@@ -72,6 +75,8 @@ int pmt_output_create(struct pmt_output *output, enum pmt_output_kind kind)
         if (error == 0 && stem < 0)
             stem = number;
     }
+    if (error == 0)
+        is_made[kind] = true;
     return error;
 }
 
@@ -80,11 +85,10 @@ int pmt_output_ensure(struct pmt_output *output)
 {
     if (pmt_keep_is_ours(&output->kept))
         return 0;
-    struct pmt_kept again = PMT_KEPT_NONE;
+    struct pmt_kept again = {.fd = -1, .uses = output->kept.uses, .is_modest = output->kept.is_modest};
     int error = pmt_keep_open(&again, output->path, O_RDWR | O_NOFOLLOW);
     if (error < 0)
         return error;
-    again.uses = output->kept.uses;
     if (again.device != output->kept.device || again.inode != output->kept.inode) {
         pmt_keep_close(&again);
         return -EBADF;
@@ -120,10 +124,22 @@ int pmt_output_write(struct pmt_output *output, const void *bytes, size_t size, 
 }
 
 /* A file that could not even take its beginning. */
-void pmt_output_remove(struct pmt_output *output)
+void pmt_output_remove(struct pmt_output *output, enum pmt_output_kind kind)
 {
+    is_made[kind] = false;
     pmt_keep_close(&output->kept);
     pmt_sys(SYS_unlinkat, AT_FDCWD, (long)output->path, 0, 0, 0, 0);
+}
+
+/* Says that a file could not be made; once, if there is none of the other kind either: it is the directory then. */
+void pmt_output_report(enum pmt_output_kind kind, int error)
+{
+    if (is_made[kind == PMT_OUTPUT_LOG ? PMT_OUTPUT_CAPTURE : PMT_OUTPUT_LOG])
+        pmt_say(PMT_VERBOSE_PROBLEMS, "cannot write the %s: %s, in %s",
+                kind == PMT_OUTPUT_LOG ? "event log" : "capture", pmt_error_name(error), pmt_directory);
+    else if (reported != error)
+        pmt_say(PMT_VERBOSE_PROBLEMS, "cannot write files: %s, in %s", pmt_error_name(error), pmt_directory);
+    reported = error;
 }
 
 /* In a child of fork: the file is the parent's. */
@@ -132,4 +148,6 @@ void pmt_output_forget(struct pmt_output *output)
     pmt_keep_close(&output->kept);
     output->path[0] = '\0';
     stem = -1;
+    is_made[PMT_OUTPUT_LOG] = is_made[PMT_OUTPUT_CAPTURE] = false;
+    reported = 0;
 }

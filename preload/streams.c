@@ -24,7 +24,7 @@ static struct {
     uint64_t lengths[PMT_STREAMS];
     uint32_t tails[PMT_STREAMS];  /* of streams that grow: the last extent's number, from 1 */
     uint32_t counts[PMT_STREAMS]; /* of them: their extents */
-} file = {.output = {.kept = PMT_KEPT_NONE}};
+} file = {.output = {.kept = {.fd = -1, .is_modest = true}}};
 
 /* The extents of the streams of sites, numbers from 1; 0: none. */
 static uint32_t site_extents[2][SITE_EXTENTS];
@@ -132,6 +132,11 @@ bool pmt_streams_is_open(void)
     return file.is_open;
 }
 
+int pmt_streams_ensure(void)
+{
+    return pmt_output_ensure(&file.output);
+}
+
 /* Makes the file. No state in it is valid yet. -EAGAIN: not now. */
 int pmt_streams_create(const struct pmt_capture_header *header)
 {
@@ -184,7 +189,7 @@ void pmt_streams_trim(void)
 void pmt_streams_close(bool has_state)
 {
     if (file.is_open && !has_state)
-        pmt_output_remove(&file.output);
+        pmt_output_remove(&file.output, PMT_OUTPUT_CAPTURE);
     else
         pmt_keep_close(&file.output.kept);
 }

@@ -82,12 +82,13 @@ def is_summary(line):
     return any(re.match(pattern, line) for pattern in pmttest.SUMMARY_LINES + ("pmt: wrote ", "pmt: Python live "))
 
 
-def check_lines(lines, expected):
-    """Every line of pmt matches one of the expected patterns, and every pattern matches exactly one line."""
-    for pattern in expected:
+def check_lines(lines, expected, possible=()):
+    """Every line of pmt matches one of the patterns, and every pattern that is expected matches exactly one line; one
+    that is possible, at most one."""
+    for pattern in list(expected) + list(possible):
         count = sum(bool(re.search(pattern, line)) for line in lines)
-        check(count == 1, "%d lines of pmt match %s" % (count, pattern), *lines)
-    left = [line for line in lines if not any(re.search(pattern, line) for pattern in expected)]
+        check(count == 1 or (count == 0 and pattern in possible), "%d lines of pmt match %s" % (count, pattern), *lines)
+    left = [line for line in lines if not any(re.search(pattern, line) for pattern in [*expected, *possible])]
     check(not left, "pmt says what was not expected", *left)
 
 
@@ -99,13 +100,13 @@ def check_file(path):
     return int(match[1])
 
 
-def both(argv, before=(), after=(), env=None, ignore=(), problems=(), prepare=None, settle=None, normalise=None,
-         threshold=0, cut=False, log_dir=None, **options):
+def both(argv, before=(), after=(), env=None, ignore=(), problems=(), possible=(), prepare=None, settle=None,
+         normalise=None, threshold=0, cut=False, log_dir=None, **options):
     """Runs argv without pmt, then with; compares; returns Both.
 
     before, after: other preloaded libraries, around LIB; the plain run has them too. ignore: names in the working
     directory that may differ. problems: patterns of the lines that pmt must write, one each; None leaves them to the
-    caller. prepare(cwd) fills the working directory; settle(cwd) waits for what outlives the program.
+    caller. possible: of those that it may write. prepare(cwd) fills the working directory; settle(cwd) waits for what outlives the program.
     normalise(text) hides from out and err what differs from run to run. cut: a log may end within a row. log_dir: below
     cwd, where logs go in place of PMT_DIR.
     """
@@ -127,7 +128,7 @@ def both(argv, before=(), after=(), env=None, ignore=(), problems=(), prepare=No
     plain, traced = results
     said = [line for line in traced.pmt_lines if options.get("summary") != "on" or not is_summary(line)]
     if problems is not None:
-        check_lines(said, problems)
+        check_lines(said, problems, possible)
     same = normalise or (lambda text: text)
     equal(traced.status, plain.status, "exit status (err: %s)" % short(traced.err))
     compare_texts(same(plain.out), same(traced.out), "stdout")
