@@ -46,66 +46,6 @@ static uint64_t lost_snapshots;
 static int64_t status_ns, rss_peak; /* when it was last read */
 static int64_t worst_tick_ns;       /* CPU, said at -vv */
 
-/* ---- marks */
-
-#define MARKS_MAX 65536
-static struct pmt_record_mark *marks; /* atomic. One is complete when its time is set */
-static uint32_t mark_count;           /* atomic */
-static uint64_t lost_marks;           /* atomic */
-
-static struct pmt_record_mark *mark_table(void)
-{
-    struct pmt_record_mark *table = __atomic_load_n(&marks, __ATOMIC_ACQUIRE), *nobody = NULL;
-    if (table)
-        return table;
-    struct pmt_record_mark *fresh = pmt_sys_pages(MARKS_MAX * sizeof *fresh);
-    if (!fresh || __atomic_compare_exchange_n(&marks, &nobody, fresh, false, __ATOMIC_RELEASE, __ATOMIC_ACQUIRE))
-        return fresh;
-    pmt_sys(SYS_munmap, (long)fresh, MARKS_MAX * sizeof *fresh, 0, 0, 0, 0);
-    return nobody;
-}
-
-/* kind: enum pmt_mark_kind; memory: MEMPOINT's figure, or live bytes. Written at the next tick. */
-void pmt_capture_mark(int kind, const char *name, size_t size, int64_t memory)
-{
-    if (pmt_state != PMT_ON)
-        return;
-    struct pmt_record_mark *table = mark_table();
-    uint32_t string = size ? pmt_site_string(name, size) : PMT_NO_STRING;
-    if (!table || (size && string == PMT_NO_STRING)) {
-        __atomic_fetch_add(&lost_marks, 1, __ATOMIC_RELAXED);
-        return;
-    }
-    uint32_t number = __atomic_fetch_add(&mark_count, 1, __ATOMIC_RELAXED);
-    if (number >= MARKS_MAX) {
-        __atomic_fetch_sub(&mark_count, 1, __ATOMIC_RELAXED);
-        __atomic_fetch_add(&lost_marks, 1, __ATOMIC_RELAXED);
-        return;
-    }
-    int thread = pmt_thread_id();
-    table[number] = (struct pmt_record_mark){
-        .kind = (uint32_t)kind, .name = string, .memory = memory, .thread = thread == pmt_pid ? 0 : thread};
-    int64_t time_ns = pmt_sys_clock_ns(CLOCK_MONOTONIC) - pmt_start_monotonic_ns;
-    __atomic_store_n(&table[number].time_ns, time_ns ? time_ns : 1, __ATOMIC_RELEASE);
-}
-
-/* As many marks as are complete. */
-static uint32_t count_marks(void)
-{
-    uint32_t done = (uint32_t)(pmt_streams_length(PMT_STREAM_MARKS) / sizeof *marks);
-    uint32_t end = __atomic_load_n(&mark_count, __ATOMIC_ACQUIRE);
-    end = end < MARKS_MAX ? end : MARKS_MAX;
-    while (done < end && __atomic_load_n(&marks[done].time_ns, __ATOMIC_ACQUIRE))
-        done++;
-    return done;
-}
-
-static int append_marks(uint32_t end)
-{
-    uint32_t done = (uint32_t)(pmt_streams_length(PMT_STREAM_MARKS) / sizeof *marks);
-    return done < end ? pmt_streams_append(PMT_STREAM_MARKS, marks + done, (end - done) * sizeof *marks) : 0;
-}
-
 /* ---- the file */
 
 /* Whether this process gets a capture at all. */
@@ -209,7 +149,7 @@ static void put_lost(struct pmt_capture_state *state, const struct pmt_site_coun
     state->lost_nodes = counts->lost_nodes;
     state->lost_functions = counts->lost_functions;
     state->lost_strings = counts->lost_strings;
-    state->lost_marks = __atomic_load_n(&lost_marks, __ATOMIC_RELAXED);
+    state->lost_marks = pmt_marks_lost();
     state->lost_snapshots = lost_snapshots;
 }
 
@@ -264,13 +204,13 @@ struct reason {
 
 static int write_changes(struct pmt_capture_state *state, const struct reason *reason)
 {
-    uint32_t mark_end = count_marks(); /* first: marks name strings, which are counted then */
+    uint32_t mark_end = pmt_marks_count(); /* first: marks name strings, which are counted then */
     struct pmt_site_counts counts = pmt_site_count();
     uint32_t sites = has_sites() ? counts.sites : 0;
     struct pmt_figures all = read_totals(state);
     int error = pmt_meta_append();
     error = error < 0 ? error : pmt_changes_append(&counts);
-    error = error < 0 ? error : append_marks(mark_end);
+    error = error < 0 ? error : pmt_marks_append(mark_end);
     error = error < 0 ? error : pmt_changes_put_sites(state, sites, &all);
     if (error == 0 && fork_snapshot.head)
         error = append_snapshot(&fork_snapshot);
@@ -467,10 +407,8 @@ void pmt_capture_after_fork(void)
     pmt_changes_after_fork();
     pmt_meta_after_fork();
     pmt_snapshot_drop(&fork_snapshot);
-    if (marks)
-        memset(marks, 0, (mark_count < MARKS_MAX ? mark_count : MARKS_MAX) * sizeof *marks);
-    mark_count = 0;
-    lost_marks = lost_snapshots = sequence = 0;
+    pmt_marks_after_fork();
+    lost_snapshots = sequence = 0;
     snapshots = exit_snapshot = 0;
     growths = 0;
     status_ns = rss_peak = worst_tick_ns = 0;

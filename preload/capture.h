@@ -3,6 +3,7 @@
  *    site.c, count.c, rss.c ...
  *          |  changes.c   what the file does not know yet of strings, functions, nodes and sites
  *          |  snapshot.c  what every site holds at a moment
+ *          |  marks.c     MEMPOINTs and labels
  *          |  meta.c      what process this is, what a reader should know
  *          v
  *    capture.c  when, and what a state says  ->  streams.c  streams in extents of one file
@@ -51,6 +52,12 @@ struct pmt_snapshot {
 bool pmt_snapshot_take(struct pmt_snapshot *snapshot, enum pmt_snapshot_kind kind, uint32_t site_count);
 int pmt_snapshot_append(struct pmt_snapshot *snapshot);
 void pmt_snapshot_drop(struct pmt_snapshot *snapshot);
+
+/* ---- marks.c */
+uint32_t pmt_marks_count(void);
+int pmt_marks_append(uint32_t end);
+uint64_t pmt_marks_lost(void);
+void pmt_marks_after_fork(void);
 
 /* ---- meta.c */
 int pmt_meta_append(void);

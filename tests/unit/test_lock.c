@@ -93,10 +93,8 @@ static void threads_have_ids_of_their_own(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_thread_at_a_time),
-        cmocka_unit_test(the_owner_is_refused_a_second_time),
-        cmocka_unit_test(who_tries_does_not_wait),
-        cmocka_unit_test(a_lock_of_a_gone_owner_can_be_reset),
+        cmocka_unit_test(one_thread_at_a_time),          cmocka_unit_test(the_owner_is_refused_a_second_time),
+        cmocka_unit_test(who_tries_does_not_wait),       cmocka_unit_test(a_lock_of_a_gone_owner_can_be_reset),
         cmocka_unit_test(threads_have_ids_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
