@@ -5,10 +5,13 @@ application and witness files (descriptors, environment, threads, signals, errno
 pmt says on stderr is expected; and that every log and every capture is well-formed, named and protected as documented.
 """
 import collections
+import contextlib
+import ctypes
 import difflib
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 
@@ -24,6 +27,7 @@ from pmttest import LIB, check, check_log, equal, run, scratch, short, skip  # n
 Both = collections.namedtuple("Both", "plain traced logs captures cwd")
 
 FILE_NAME = re.compile(r"^\d{6}_\d{6}_(\d+)(?:-\d+)?\.(?:log|pmt)$")
+CLONE_NEWNS = 0x20000
 LOST = re.compile(r"(\d[\d,]*) (?:rows? w\w+ (?:lost|left out)|more are not in it)")
 
 
@@ -228,6 +232,30 @@ def in_namespace(script, argv):
     return ["unshare", "-m", "sh", "-c", script + '; exec "$@"', "sh"] + list(argv)
 
 
-__all__ = ["Both", "both", "calls", "capture", "captures_of", "check_capture", "check_complete", "check_file", "check_log", "in_namespace", "log_of",
-           "need_root", "need_unshare", "only_log", "program", "python_argv", "read_file", "stated_loss", "target",
-           "wait_gone"]
+@contextlib.contextmanager
+def private_mounts():
+    """What is mounted within is seen by this process and its children only, and unmounted at the end."""
+    need_unshare()
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
+        skip("unshare is not permitted")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    try:
+        yield
+    finally:
+        with open("/proc/self/mountinfo") as file:
+            mounts = [line.split()[4] for line in file if "/pmttest-" in line.split()[4]]
+        for path in mounts:
+            subprocess.run(["umount", "-l", path], check=False)
+
+
+def mount_small(options):
+    def prepare(cwd):
+        os.mkdir(os.path.join(cwd, "out"))
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", os.path.join(cwd, "out")], check=True)
+
+    return prepare
+
+
+__all__ = ["Both", "both", "calls", "capture", "captures_of", "check_capture", "check_complete", "check_file",
+           "check_log", "in_namespace", "log_of", "mount_small", "need_root", "need_unshare", "only_log", "pmttest",
+           "private_mounts", "program", "python_argv", "read_file", "stated_loss", "target", "wait_gone"]

@@ -1,19 +1,17 @@
 """FAULTS.md 1 to 9: descriptors and files."""
 import contextlib
-import ctypes
 import os
 import shutil
 import stat
 import subprocess
 import sys
 
-from faulttest import (both, calls, check_complete, in_namespace, need_root, need_unshare, only_log, pmttest,
-                       python_argv, read_file, stated_loss, target, wait_gone)
+from faulttest import (both, calls, check_complete, in_namespace, mount_small, need_root, need_unshare, only_log,
+                       pmttest, private_mounts, python_argv, read_file, stated_loss, target, wait_gone)
 from pmttest import check, each, equal, main, run, scratch, skip, some_pythons, test
 
 PYTHONS = some_pythons()
 OWN = next((python for python in PYTHONS if python.path.startswith("/usr/bin/")), PYTHONS[-1])
-CLONE_NEWNS = 0x20000
 
 
 # ---- 1 to 4: the application's descriptors
@@ -71,30 +69,6 @@ def daemonised(case):
 
 # The log and the capture are two files: each says that it ends, if it does.
 CAPTURE_IS_FULL = r"the capture: no space left|\.pmt: no space left on device; the capture ends here"
-
-
-@contextlib.contextmanager
-def private_mounts():
-    """What is mounted within is seen by this process and its children only, and unmounted at the end."""
-    need_unshare()
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
-        skip("unshare is not permitted")
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    try:
-        yield
-    finally:
-        with open("/proc/self/mountinfo") as file:
-            mounts = [line.split()[4] for line in file if "/pmttest-" in line.split()[4]]
-        for path in mounts:
-            subprocess.run(["umount", "-l", path], check=False)
-
-
-def mount_small(options):
-    def prepare(cwd):
-        os.mkdir(os.path.join(cwd, "out"))
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", os.path.join(cwd, "out")], check=True)
-
-    return prepare
 
 
 @each(PYTHONS)
