@@ -209,6 +209,76 @@ static void load_variable(const char *entry, void (*problem)(const char *line))
     report_unknown(entry, size, problem);
 }
 
+/* ---- what is in effect */
+
+static bool is_same(const struct row *row, const void *field)
+{
+    switch (row->kind) {
+    case KIND_TEXT:
+    case KIND_WHEN: return strcmp(*(const char *const *)row->field, *(const char *const *)field) == 0;
+    case KIND_CHOICE:
+    case KIND_FLAG: return *(const int *)row->field == *(const int *)field;
+    case KIND_COUNT:
+    case KIND_SIZE: return *(const int64_t *)row->field == *(const int64_t *)field;
+    }
+    return false;
+}
+
+static void put_word(struct pmt_text *text, const char *words, int index)
+{
+    while (index-- > 0)
+        words += strcspn(words, "|") + 1;
+    pmt_text_bytes(text, words, strcspn(words, "|"));
+}
+
+/* Variable of a row of the table, NULL past the last; its value is put into `value`, ended by a NUL. */
+const char *pmt_config_describe(size_t row_number, struct pmt_text *value, bool *is_initial)
+{
+    union {
+        const char *text;
+        int choice;
+        int64_t number;
+    } initial = {0};
+    if (row_number >= ROW_COUNT)
+        return NULL;
+    const struct row *row = &rows[row_number];
+    struct row at_first = *row;
+    at_first.field = &initial;
+    *is_initial = set_value(&at_first, row->initial) && is_same(row, &initial);
+    switch (row->kind) {
+    case KIND_TEXT:
+    case KIND_WHEN: pmt_text_string(value, *(const char *const *)row->field); break;
+    case KIND_CHOICE: put_word(value, row->accepted, *(const int *)row->field); break;
+    case KIND_FLAG: pmt_text_signed(value, *(const int *)row->field); break;
+    case KIND_COUNT:
+    case KIND_SIZE: pmt_text_signed(value, *(const int64_t *)row->field); break;
+    }
+    pmt_text_end(value);
+    return row->name;
+}
+
+/* What --snapshot asks for. The list has been checked. */
+struct pmt_when pmt_config_when(void)
+{
+    struct pmt_when when = {0};
+    const char *word = pmt_config.snapshot;
+    for (size_t size;; word += size + 1) {
+        int64_t growth;
+        size = strcspn(word, ",");
+        if (word[0] == '+' && parse_number(word + 1, size - 1, true, &growth)) {
+            if (when.growth == 0 || growth < when.growth)
+                when.growth = growth;
+        } else if (size == 4 && memcmp(word, "exit", 4) == 0)
+            when.has_exit = true;
+        else if (word[size - 1] == '%' || word[0] == 's')
+            when.has_unbuilt = true;
+        if (word[size] == '\0')
+            return when;
+    }
+}
+
+/* ---- reading the environment */
+
 /* Value of a variable in an environment, NULL if it is not set. */
 const char *pmt_config_find(char **environment, const char *name)
 {

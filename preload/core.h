@@ -23,8 +23,8 @@
  *  - Descriptors that are kept are high, close on exec, and checked before use: keep.c. All I/O is system calls: sys.h.
  *
  * Locks, in the order in which they may be taken; the fork prepare handler (life.c) takes all but the last:
- *    pmt_points_lock  MEMPOINTs    pmt_log_lock  the event log    pmt_large_lock  large blocks
- *    pmt_site_lock    sites (a leaf)
+ *    pmt_points_lock  MEMPOINTs    pmt_capture_lock  the capture    pmt_log_lock  the event log
+ *    pmt_large_lock   large blocks    pmt_site_lock  sites (a leaf)
  *    pmt_maps_lock    mapped regions; allocators take it while they hold locks of their own (a leaf too) */
 #ifndef PMT_CORE_H
 #define PMT_CORE_H
@@ -96,6 +96,12 @@ struct pmt_config {
 extern struct pmt_config pmt_config;
 void pmt_config_load(char **environment, void (*problem)(const char *line));
 const char *pmt_config_find(char **environment, const char *name);
+const char *pmt_config_describe(size_t row_number, struct pmt_text *value, bool *is_initial);
+struct pmt_when {
+    bool has_exit, has_unbuilt; /* unbuilt: words that this version accepts and takes no snapshot for */
+    int64_t growth;             /* 0: none */
+};
+struct pmt_when pmt_config_when(void);
 
 /* ---- say.c: one line on stderr, "pmt: ...", if stderr is still the one the process was started with. */
 void pmt_say_start(void);
@@ -110,6 +116,7 @@ struct pmt_lock {
     int owner; /* thread ID and a flag, 0: nobody. Atomic. */
 };
 bool pmt_lock_take(struct pmt_lock *lock);
+bool pmt_lock_try(struct pmt_lock *lock);
 void pmt_lock_drop(struct pmt_lock *lock);
 bool pmt_lock_is_mine(const struct pmt_lock *lock);
 void pmt_lock_reset(struct pmt_lock *lock);
@@ -127,6 +134,7 @@ struct pmt_kept {
     int fd; /* -1: none, or not now */
     unsigned uses;
     bool is_lasting; /* stays open between uses: out of the application's reach, or with too few to do without */
+    bool is_modest;  /* set by the user: never stays open within the application's reach */
     dev_t device;
     ino_t inode;
 };
@@ -288,8 +296,22 @@ struct pmt_redirect {
 };
 bool pmt_elf_redirect(const struct pmt_redirect *table, size_t count, const struct pmt_elf *definer);
 
+/* ---- output.c: a file of ours in PMT_DIR: its name, its descriptor, writes that harm nobody. */
+enum pmt_output_kind { PMT_OUTPUT_LOG, PMT_OUTPUT_CAPTURE };
+struct pmt_output {
+    struct pmt_kept kept;
+    char path[PMT_PATH_SIZE];
+};
+extern bool pmt_output_has_directory; /* it was made; a process made by fork finds it so */
+int pmt_output_create(struct pmt_output *output, enum pmt_output_kind kind);
+int pmt_output_ensure(struct pmt_output *output);
+bool pmt_output_may_grow(uint64_t size);
+int pmt_output_write(struct pmt_output *output, const void *bytes, size_t size, int64_t at);
+void pmt_output_remove(struct pmt_output *output, enum pmt_output_kind kind);
+void pmt_output_report(enum pmt_output_kind kind, int error);
+void pmt_output_forget(struct pmt_output *output);
+
 /* ---- logfile.c: the file of the event log. Protected by pmt_log_lock. */
-extern bool pmt_logfile_has_directory; /* it was made; a process made by fork finds it so */
 int pmt_logfile_create(void);
 void pmt_logfile_begin(struct pmt_text *text, int64_t size_limit);
 int pmt_logfile_end(struct pmt_text *text);
@@ -349,6 +371,19 @@ void pmt_log_after_fork(void);
 bool pmt_log_is_dead(void);
 const char *pmt_log_file(uint64_t *rows, uint64_t *lost);
 
+/* ---- capture.c: the capture, a file of tables that follows the memory. Protected by pmt_capture_lock. */
+extern struct pmt_lock pmt_capture_lock;
+void pmt_capture_start(bool is_first);
+void pmt_capture_tick(void);
+void pmt_capture_mark(int kind, const char *name, size_t size, int64_t memory);
+void pmt_capture_warn(const char *words);
+void pmt_capture_final_reading(void);
+void pmt_capture_end(int status);
+void pmt_capture_exec(void);
+void pmt_capture_pin(void);
+void pmt_capture_after_fork(void);
+const char *pmt_capture_file(void);
+
 /* ---- real.c: the next definition of every interposed function; a pool for calls that come before they are known. */
 #define PMT_POOL_SIZE 65536
 extern char pmt_pool[PMT_POOL_SIZE];
@@ -366,7 +401,11 @@ size_t pmt_pool_size(const void *block);
 enum pmt_state { PMT_OFF, PMT_ON, PMT_STOPPED };
 extern enum pmt_state pmt_state;
 extern int pmt_pid;
-extern int64_t pmt_start_unix;
+extern int64_t pmt_start_unix_ns, pmt_start_monotonic_ns;
+extern char pmt_arguments[4096]; /* of the process, each with its NUL */
+extern size_t pmt_arguments_size;
+extern bool pmt_arguments_are_cut;
+extern char pmt_working_directory[PMT_PATH_SIZE]; /* at the start; "" if unknown */
 extern char pmt_directory[PMT_PATH_SIZE];
 extern bool pmt_directory_is_default;
 extern volatile char *pmt_life_alive;
@@ -439,6 +478,7 @@ static inline bool pmt_python_has_gil(void)
 }
 
 const char *pmt_python_version(void);
+bool pmt_python_has_started(void);
 bool pmt_python_counts(void);
 
 #pragma GCC visibility pop

@@ -216,4 +216,5 @@ PMT_SLOW void pmt_count_due(struct pmt_tally *mine)
 {
     mine->countdown = ALLOCATIONS_PER_LOOK;
     pmt_peak_stamp();
+    pmt_capture_tick();
 }

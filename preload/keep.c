@@ -52,6 +52,12 @@ int pmt_keep_up(int fd, bool *is_lasting)
     return high == -EINVAL ? -EMFILE : high;
 }
 
+static bool is_within_reach(int fd)
+{
+    struct rlimit limit;
+    return pmt_sys_getrlimit(RLIMIT_NOFILE, &limit) != 0 || (rlim_t)fd < limit.rlim_cur;
+}
+
 /* Opens `path` (O_CLOEXEC is added, mode 0600 if created) and keeps it. 0 or -errno. */
 int pmt_keep_open(struct pmt_kept *kept, const char *path, int flags)
 {
@@ -59,8 +65,11 @@ int pmt_keep_open(struct pmt_kept *kept, const char *path, int flags)
     bool is_lasting = false;
     kept->fd = -1;
     int fd = pmt_sys_open(path, flags | O_CLOEXEC | O_NOCTTY, 0600);
+    bool is_made = fd >= 0 && flags & O_EXCL;
     if (fd >= 0)
         fd = pmt_keep_up(fd, &is_lasting);
+    if (fd == -EMFILE && is_made)
+        pmt_sys(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0, 0);
     if (fd < 0)
         return fd;
     int error = pmt_sys_fstat(fd, &st);
@@ -69,7 +78,7 @@ int pmt_keep_open(struct pmt_kept *kept, const char *path, int flags)
         return error;
     }
     kept->fd = fd;
-    kept->is_lasting = is_lasting;
+    kept->is_lasting = is_lasting && (!kept->is_modest || !is_within_reach(fd));
     kept->device = st.st_dev;
     kept->inode = st.st_ino;
     return 0;
@@ -85,13 +94,14 @@ bool pmt_keep_is_ours(const struct pmt_kept *kept)
 void pmt_keep_pin(struct pmt_kept *kept)
 {
     kept->uses = USES_MIN;
+    kept->is_modest = false;
 }
 
 /* After a use. One that the application can see is closed again, until it is used so often that this would cost; the
  * caller opens it anew. */
 void pmt_keep_done(struct pmt_kept *kept)
 {
-    if (!kept->is_lasting && kept->uses < USES_MIN) {
+    if (!kept->is_lasting && (kept->is_modest || kept->uses < USES_MIN)) {
         kept->uses++;
         pmt_keep_close(kept);
     }

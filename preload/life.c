@@ -22,7 +22,7 @@
 
 enum pmt_state pmt_state;
 int pmt_pid;
-int64_t pmt_start_unix;
+int64_t pmt_start_unix_ns, pmt_start_monotonic_ns;
 char pmt_directory[PMT_PATH_SIZE];
 int pmt_life_quick_exit_status;
 
@@ -33,8 +33,10 @@ static bool is_first;    /* the first process of the tree: it alone complains ab
 static bool is_disabled; /* PMT_ENABLE=0: not even a word */
 static bool is_ended;
 bool pmt_directory_is_default; /* PMT_DIR is ".": file names need no directory before them */
-static char command[256];      /* the arguments, as the summary shows them */
-static int64_t start_monotonic_ns;
+char pmt_arguments[4096];
+size_t pmt_arguments_size;
+bool pmt_arguments_are_cut;
+char pmt_working_directory[PMT_PATH_SIZE];
 
 static struct reading {
     bool is_taken;
@@ -52,12 +54,14 @@ static void report_option(const char *line)
 static void find_directory(void)
 {
     struct pmt_text text;
-    char here[PMT_PATH_SIZE];
-    long size = pmt_sys(SYS_getcwd, (long)here, sizeof here, 0, 0, 0, 0);
+    char *here = pmt_working_directory;
+    long size = pmt_sys(SYS_getcwd, (long)here, sizeof pmt_working_directory, 0, 0, 0, 0);
     const char *dir = pmt_config.dir;
+    if (size <= 0 || here[0] != '/') /* it is gone */
+        here[0] = '\0';
     pmt_directory_is_default = strcmp(dir, ".") == 0;
     pmt_text_init(&text, pmt_directory, sizeof pmt_directory - 64);
-    if (dir[0] != '/' && size > 0 && here[0] == '/') {
+    if (dir[0] != '/' && here[0]) {
         pmt_text_string(&text, strcmp(here, "/") == 0 ? "" : here);
         if (!pmt_directory_is_default)
             pmt_text_format(&text, "/%s", dir);
@@ -68,19 +72,14 @@ static void find_directory(void)
     pmt_text_end(&text);
 }
 
-static void keep_command(int argc, char **argv)
+static void keep_arguments(int argc, char **argv)
 {
     struct pmt_text text;
-    pmt_text_init(&text, command, sizeof command - 4);
-    for (int i = 0; i < argc; i++) {
-        if (i)
-            pmt_text_string(&text, " ");
-        pmt_text_name(&text, argv[i], strlen(argv[i]));
-    }
-    bool is_cut = text.is_cut;
-    pmt_text_end(&text);
-    if (is_cut)
-        memcpy(text.at, "...", 4);
+    pmt_text_init(&text, pmt_arguments, sizeof pmt_arguments);
+    for (int i = 0; i < argc; i++)
+        pmt_text_bytes(&text, argv[i], strlen(argv[i]) + 1);
+    pmt_arguments_size = (size_t)(text.at - text.start);
+    pmt_arguments_are_cut = text.is_cut;
 }
 
 /* Adds PMT_ROOT=pid to the environment, so that children know they are not the first. setenv() would allocate. */
@@ -128,7 +127,10 @@ bool pmt_life_has_other_pid(void)
 static struct {
     struct pmt_lock *lock;
     bool is_held; /* protected by the lock itself */
-} locks[] = {{&pmt_points_lock, false}, {&pmt_log_lock, false}, {&pmt_large_lock, false}, {&pmt_site_lock, false}};
+} locks[] = {
+    {&pmt_points_lock, false}, {&pmt_capture_lock, false}, {&pmt_log_lock, false},
+    {&pmt_large_lock, false},  {&pmt_site_lock, false},
+};
 #define LOCK_COUNT (sizeof locks / sizeof *locks)
 
 static void before_fork(void)
@@ -160,8 +162,8 @@ void pmt_life_child(void)
     if (pmt_life_alive)
         *pmt_life_alive = 1;
     pmt_pid = pmt_sys_getpid();
-    pmt_start_unix = pmt_sys_clock_ns(CLOCK_REALTIME) / 1000000000;
-    start_monotonic_ns = pmt_sys_clock_ns(CLOCK_MONOTONIC);
+    pmt_start_unix_ns = pmt_sys_clock_ns(CLOCK_REALTIME);
+    pmt_start_monotonic_ns = pmt_sys_clock_ns(CLOCK_MONOTONIC);
     is_first = is_ended = false;
     final.is_taken = false;
     pmt_thread_number = 0; /* the thread goes on under another ID */
@@ -173,6 +175,7 @@ void pmt_life_child(void)
     pmt_count_after_fork();
     pmt_rss_forget();
     pmt_log_after_fork();
+    pmt_capture_after_fork();
     if (!pmt_config.follow && pmt_state == PMT_ON)
         pmt_state = PMT_STOPPED;
 }
@@ -195,6 +198,7 @@ static struct reading read_now(void)
 void pmt_life_final_reading(void)
 {
     final = read_now();
+    pmt_capture_final_reading();
 }
 
 static void put_mib_or_unknown(struct pmt_text *text, int64_t bytes)
@@ -205,12 +209,28 @@ static void put_mib_or_unknown(struct pmt_text *text, int64_t bytes)
         pmt_text_mib(text, bytes);
 }
 
+/* The arguments, cut where a line would be too long. */
+static void put_command(struct pmt_text *text)
+{
+    char buffer[256];
+    struct pmt_text command;
+    pmt_text_init(&command, buffer, sizeof buffer - 4);
+    for (size_t at = 0, size; at < pmt_arguments_size; at += size + 1) {
+        size = strnlen(pmt_arguments + at, pmt_arguments_size - at);
+        pmt_text_string(&command, at ? " " : "");
+        pmt_text_name(&command, pmt_arguments + at, size);
+    }
+    pmt_text_bytes(text, buffer, (size_t)(command.at - buffer));
+    pmt_text_string(text, command.is_cut ? "..." : "");
+}
+
 static void put_process_line(struct pmt_text *text, int status)
 {
     const char *python = pmt_python_version();
-    pmt_text_format(text, "pmt: %s  pid %d  %s%s  ", command, pmt_pid, python ? "CPython " : "no Python",
-                    python ? python : "");
-    pmt_text_seconds(text, pmt_sys_clock_ns(CLOCK_MONOTONIC) - start_monotonic_ns, 1);
+    pmt_text_string(text, "pmt: ");
+    put_command(text);
+    pmt_text_format(text, "  pid %d  %s%s  ", pmt_pid, python ? "CPython " : "no Python", python ? python : "");
+    pmt_text_seconds(text, pmt_sys_clock_ns(CLOCK_MONOTONIC) - pmt_start_monotonic_ns, 1);
     pmt_text_format(text, " s  exit %d\n", status & 0xff);
 }
 
@@ -252,28 +272,50 @@ static void put_memory_lines(struct pmt_text *text)
     pmt_text_string(text, " B\n");
 }
 
-static void put_file_line(struct pmt_text *text)
+static const char *shown_path(const char *path)
 {
-    uint64_t rows, lost;
-    const char *path = pmt_log_file(&rows, &lost);
-    if (!path) {
-        pmt_text_format(text, "pmt: wrote nothing%s\n",
-                        lost                                         ? ": the event log could not be written"
-                        : pmt_config.events == PMT_EVENTS_OFF        ? " (--events off)"
-                        : pmt_python_version() && !pmt_log_is_dead() ? ": no Python event came"
-                        : pmt_python_version()                       ? ": RSS cannot be read"
-                                                                     : ": no Python ran in this process");
-        return;
-    }
-    const char *shown = pmt_directory_is_default ? strrchr(path, '/') + 1 : path;
-    pmt_text_format(text, "pmt: wrote %s (", shown);
+    return pmt_directory_is_default ? strrchr(path, '/') + 1 : path;
+}
+
+static const char *why_no_log(uint64_t lost)
+{
+    if (lost)
+        return ": the event log could not be written";
+    if (pmt_config.events == PMT_EVENTS_OFF)
+        return " (--events off)";
+    if (!pmt_python_version())
+        return ": no Python ran in this process";
+    return pmt_log_is_dead() ? ": RSS cannot be read" : ": no Python event came";
+}
+
+static void put_rows(struct pmt_text *text, uint64_t rows, uint64_t lost)
+{
+    pmt_text_string(text, " (");
     put_count(text, (int64_t)rows, "row");
     if (lost) {
         pmt_text_string(text, ", ");
         pmt_text_grouped(text, (int64_t)lost);
         pmt_text_string(text, " more are not in it");
     }
-    pmt_text_format(text, ")     pmt log %s\n", shown);
+    pmt_text_string(text, ")");
+}
+
+static void put_file_line(struct pmt_text *text)
+{
+    uint64_t rows, lost;
+    const char *log = pmt_log_file(&rows, &lost), *capture = pmt_capture_file();
+    if (!log && !capture) {
+        pmt_text_format(text, "pmt: wrote nothing%s\n", why_no_log(lost));
+        return;
+    }
+    pmt_text_string(text, "pmt: wrote ");
+    if (log) {
+        pmt_text_string(text, shown_path(log));
+        put_rows(text, rows, lost);
+    }
+    if (capture)
+        pmt_text_format(text, "%s%s", log ? ", " : "", shown_path(capture));
+    pmt_text_format(text, "     pmt %s %s\n", capture ? "report" : "log", shown_path(capture ? capture : log));
 }
 
 static bool wants_summary(void)
@@ -303,6 +345,7 @@ void pmt_life_end(int status)
     if (is_wanted && !final.is_taken)
         final = read_now();
     pmt_log_finish();
+    pmt_capture_end(status);
     if (is_wanted)
         print_summary(status);
     pmt_state = PMT_STOPPED;
@@ -311,8 +354,10 @@ void pmt_life_end(int status)
 /* The process is about to become another program; if that fails, it goes on. */
 void pmt_life_exec(void)
 {
-    if (pmt_state == PMT_ON && pmt_sys_getpid() == pmt_pid)
-        pmt_log_finish();
+    if (pmt_state != PMT_ON || pmt_sys_getpid() != pmt_pid)
+        return;
+    pmt_log_finish();
+    pmt_capture_exec();
 }
 
 static void end_by_exit(int status, void *unused)
@@ -330,8 +375,8 @@ static void end_by_quick_exit(void)
 
 static void begin(char **environment)
 {
-    pmt_start_unix = pmt_sys_clock_ns(CLOCK_REALTIME) / 1000000000;
-    start_monotonic_ns = pmt_sys_clock_ns(CLOCK_MONOTONIC);
+    pmt_start_unix_ns = pmt_sys_clock_ns(CLOCK_REALTIME);
+    pmt_start_monotonic_ns = pmt_sys_clock_ns(CLOCK_MONOTONIC);
     find_directory();
     pmt_rss_start(pmt_config_find(environment, "PMT_PROC_ROOT"), pmt_config_find(environment, "PMT_TEST_RSS"));
     pmt_count_start();
@@ -351,6 +396,7 @@ static void begin(char **environment)
         pmt_say(PMT_VERBOSE_DECISIONS,
                 "--events lines: this version logs no LINE and EXCEPT rows, but those of `calls`");
     pmt_python_start();
+    pmt_capture_start(is_first);
 }
 
 __attribute__((constructor)) static void start(int argc, char **argv, char **environment)
@@ -365,7 +411,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
     is_disabled = enable && strcmp(enable, "0") == 0;
     pmt_config_load(environment, report_option);
     if (pmt_config.enable && (pmt_config.follow || is_first)) {
-        keep_command(argc, argv);
+        keep_arguments(argc, argv);
         if (!root)
             mark_environment(environment);
         begin(environment);

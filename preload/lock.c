@@ -61,6 +61,14 @@ bool pmt_lock_take(struct pmt_lock *lock)
            take_from(lock, nobody);
 }
 
+/* False: somebody holds it, perhaps the caller's own thread. */
+bool pmt_lock_try(struct pmt_lock *lock)
+{
+    int nobody = 0;
+    return __atomic_compare_exchange_n(&lock->owner, &nobody, pmt_thread_id(), false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+}
+
 void pmt_lock_drop(struct pmt_lock *lock)
 {
     if (PMT_UNLIKELY(__atomic_exchange_n(&lock->owner, 0, __ATOMIC_RELEASE) & HAS_WAITERS))

@@ -88,8 +88,7 @@ static void open_file(void)
             pmt_logfile_remove();
     }
     if (file.error < 0)
-        pmt_say(PMT_VERBOSE_PROBLEMS, "cannot write the event log: %s, in %s; events are not logged",
-                pmt_error_name(file.error), pmt_directory);
+        pmt_output_report(PMT_OUTPUT_LOG, file.error);
     else
         pmt_say(PMT_VERBOSE_DECISIONS, "event log %s", pmt_logfile_path());
 }
@@ -424,6 +423,7 @@ void pmt_log_event(enum pmt_what what, int thread, void *place, int64_t position
     bool has_moved = pmt_gate_has_moved();
     if (PMT_UNLIKELY(has_moved || !pmt_log_last.is_quick)) {
         log_event_slow(what, thread, place, position, c_name, has_moved);
+        pmt_capture_tick();
         return;
     }
     pmt_log_last.count++;

@@ -135,8 +135,10 @@ NOTICE_BY(execle, pmt_life_exec)
 
 static void notice_chroot(void)
 {
-    if (pmt_state == PMT_ON && pmt_sys_getpid() == pmt_pid)
-        pmt_log_pin();
+    if (pmt_state != PMT_ON || pmt_sys_getpid() != pmt_pid)
+        return;
+    pmt_capture_pin();
+    pmt_log_pin();
 }
 NOTICE_BY(chroot, notice_chroot)
 

@@ -27,6 +27,7 @@ bool pmt_python_is_found, pmt_python_is_starting;
 static struct pmt_elf python; /* the object that holds CPython */
 static PyObject *(*initialise_posix)(void), *(*initialise_io)(void);
 static char version[32]; /* "3.11.7", empty until an interpreter starts */
+static bool has_started; /* an interpreter, of whatever version */
 static bool is_refused;  /* this CPython is none that pmt can attach to */
 #define LOOKS_MAX 100000 /* allocations; a program may be linked to a CPython that it never starts */
 static int looks_at_calls;
@@ -40,6 +41,12 @@ static enum stage stage;
 const char *pmt_python_version(void)
 {
     return version[0] ? version : NULL;
+}
+
+/* Whether an interpreter was started, not only found. */
+bool pmt_python_has_started(void)
+{
+    return has_started;
 }
 
 /* Whether Python's allocators are counted: with --sites exact, which keeps the table of blocks. */
@@ -285,6 +292,7 @@ static PyObject *begin_interpreter(void)
 {
     static bool is_extended;
     PyObject *module = initialise_posix();
+    has_started = true;
     prepare();
     pmt_python_is_starting = false;
     if (pmt_state != PMT_ON || is_refused || !module)

@@ -12,12 +12,15 @@
 
 #define NAME_MAX_BYTES 4096
 
-static void mark(const char *what, uint32_t label)
+static void mark(enum pmt_mark_kind kind, uint32_t label)
 {
     char name[NAME_MAX_BYTES];
     size_t size = pmt_site_get_label(label, name, sizeof name);
-    if (label)
-        pmt_log_mark(what, name, size, pmt_points_figure());
+    if (!label)
+        return;
+    int64_t memory = pmt_points_figure();
+    pmt_log_mark(kind == PMT_MARK_LABEL_BEGIN ? "label begin " : "label end ", name, size, memory);
+    pmt_capture_mark(kind, name, size, memory);
 }
 
 /* The label's number, 0 with an exception. Names that are longer are cut. */
@@ -40,7 +43,7 @@ PyObject *pmt_label_enter(PyObject *self, PyObject *name)
     if (!label && py.PyErr_Occurred())
         return NULL;
     pmt_site_label_mine = label;
-    mark("label begin ", label);
+    mark(PMT_MARK_LABEL_BEGIN, label);
     return py.PyLong_FromLongLong(before);
 }
 
@@ -51,7 +54,7 @@ PyObject *pmt_label_leave(PyObject *self, PyObject *number)
     long before = py.PyLong_AsLong(number);
     if (before == -1 && py.PyErr_Occurred())
         return NULL;
-    mark("label end ", pmt_site_label_mine);
+    mark(PMT_MARK_LABEL_END, pmt_site_label_mine);
     pmt_site_label_mine = (uint32_t)before;
     py.Py_IncRef(py._Py_NoneStruct);
     return py._Py_NoneStruct;

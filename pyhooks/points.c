@@ -1,7 +1,7 @@
 /* points.c: MEMPOINTs, the marks of memory that a program sets, and the list of them, MEMLOGS.
  *
  *    MEMPOINT(x) -> figure -> str(x), made unique -> table of points (own memory) -> MEMLOGS[i], made when asked for
- *                                    +-> a MSG row of the event log
+ *                                    +-> a MSG row of the event log, a mark of the capture
  *
  * The figure is the live bytes of CPython's three allocator domains. The table is not in them: points add nothing to
  * what they measure. Behaviour: PYTHON-API.md, "Builtins". All state is protected by pmt_points_lock, since
@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "format.h"
 #include "sys.h"
 
 #include "poison.h"
@@ -179,8 +180,10 @@ bool pmt_points_add(const char *id, size_t size, int64_t memory)
     struct point added = is_added ? points[point_count - 1] : (struct point){0};
     bool is_first = point_count == 1; /* made by pmt itself */
     pmt_lock_drop(&pmt_points_lock);
-    if (is_added && !is_first)
+    if (is_added && !is_first) {
         pmt_log_mark("MEMPOINT ", added.id, added.id_size, memory);
+        pmt_capture_mark(PMT_MARK_POINT, added.id, added.id_size, memory);
+    }
     return is_added;
 }
 

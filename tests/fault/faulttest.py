@@ -2,13 +2,16 @@
 
 both() runs it twice in the same working directory, made anew, and requires the same status, output, files of the
 application and witness files (descriptors, environment, threads, signals, errno: see programs/witness.py); that what
-pmt says on stderr is expected; and that every log is well-formed, named and protected as documented.
+pmt says on stderr is expected; and that every log and every capture is well-formed, named and protected as documented.
 """
 import collections
+import contextlib
+import ctypes
 import difflib
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 
@@ -16,13 +19,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 
-import pmttest  # noqa: E402  (the path is set above)
+import capture  # noqa: E402  (the path is set above)
+import pmttest  # noqa: E402
 from pmttest import LIB, check, check_log, equal, run, scratch, short, skip  # noqa: E402
 
-# plain, traced: Results. logs: for each log of the traced run its Log, by path. cwd: what the traced run left there.
-Both = collections.namedtuple("Both", "plain traced logs cwd")
+# plain, traced: Results. logs, captures: for each of the traced run its Log or Capture, by path. cwd: what it left there.
+Both = collections.namedtuple("Both", "plain traced logs captures cwd")
 
-LOG_NAME = re.compile(r"^\d{6}_\d{6}_(\d+)(?:-\d+)?\.log$")
+FILE_NAME = re.compile(r"^\d{6}_\d{6}_(\d+)(?:-\d+)?\.(?:log|pmt)$")
+CLONE_NEWNS = 0x20000
 LOST = re.compile(r"(\d[\d,]*) (?:rows? w\w+ (?:lost|left out)|more are not in it)")
 
 
@@ -81,30 +86,31 @@ def is_summary(line):
     return any(re.match(pattern, line) for pattern in pmttest.SUMMARY_LINES + ("pmt: wrote ", "pmt: Python live "))
 
 
-def check_lines(lines, expected):
-    """Every line of pmt matches one of the expected patterns, and every pattern matches exactly one line."""
-    for pattern in expected:
+def check_lines(lines, expected, possible=()):
+    """Every line of pmt matches one of the patterns, and every pattern that is expected matches exactly one line; one
+    that is possible, at most one."""
+    for pattern in list(expected) + list(possible):
         count = sum(bool(re.search(pattern, line)) for line in lines)
-        check(count == 1, "%d lines of pmt match %s" % (count, pattern), *lines)
-    left = [line for line in lines if not any(re.search(pattern, line) for pattern in expected)]
+        check(count == 1 or (count == 0 and pattern in possible), "%d lines of pmt match %s" % (count, pattern), *lines)
+    left = [line for line in lines if not any(re.search(pattern, line) for pattern in [*expected, *possible])]
     check(not left, "pmt says what was not expected", *left)
 
 
 def check_file(path):
-    """Name and mode of a log; returns the process it names."""
-    match = LOG_NAME.match(os.path.basename(path))
-    check(match, "the log's name is not as documented: %s" % path)
+    """Name and mode of a log or a capture; returns the process it names."""
+    match = FILE_NAME.match(os.path.basename(path))
+    check(match, "the file's name is not as documented: %s" % path)
     equal(oct(os.stat(path).st_mode & 0o777), "0o600", "the mode of %s" % path)
     return int(match[1])
 
 
-def both(argv, before=(), after=(), env=None, ignore=(), problems=(), prepare=None, settle=None, normalise=None,
-         threshold=0, cut=False, log_dir=None, **options):
+def both(argv, before=(), after=(), env=None, ignore=(), problems=(), possible=(), prepare=None, settle=None,
+         normalise=None, threshold=0, cut=False, log_dir=None, **options):
     """Runs argv without pmt, then with; compares; returns Both.
 
     before, after: other preloaded libraries, around LIB; the plain run has them too. ignore: names in the working
     directory that may differ. problems: patterns of the lines that pmt must write, one each; None leaves them to the
-    caller. prepare(cwd) fills the working directory; settle(cwd) waits for what outlives the program.
+    caller. possible: of those that it may write. prepare(cwd) fills the working directory; settle(cwd) waits for what outlives the program.
     normalise(text) hides from out and err what differs from run to run. cut: a log may end within a row. log_dir: below
     cwd, where logs go in place of PMT_DIR.
     """
@@ -126,7 +132,7 @@ def both(argv, before=(), after=(), env=None, ignore=(), problems=(), prepare=No
     plain, traced = results
     said = [line for line in traced.pmt_lines if options.get("summary") != "on" or not is_summary(line)]
     if problems is not None:
-        check_lines(said, problems)
+        check_lines(said, problems, possible)
     same = normalise or (lambda text: text)
     equal(traced.status, plain.status, "exit status (err: %s)" % short(traced.err))
     compare_texts(same(plain.out), same(traced.out), "stdout")
@@ -134,12 +140,28 @@ def both(argv, before=(), after=(), env=None, ignore=(), problems=(), prepare=No
     compare_trees(trees[0], trees[1], set(ignore) | {log_dir})
     after_run = os.path.join(base, "traced")
     directory = os.path.join(after_run, log_dir) if log_dir else traced.dir
-    logs = {}
+    logs, captures = {}, {}
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
-        check_file(path)
-        logs[path] = check_log(path, threshold, cut)
-    return Both(plain, traced, logs, after_run)
+        pid = check_file(path)
+        if name.endswith(".log"):
+            logs[path] = check_log(path, threshold, cut)
+        else:
+            captures[path] = check_capture(path)
+            equal(captures[path].header.pid, pid, "the process that %s is of" % name)
+    return Both(plain, traced, logs, captures, after_run)
+
+
+def check_capture(path):
+    """Reads a capture strictly, and checks that it adds up."""
+    found = capture.read(path)
+    capture.check_sums(found)
+    return found
+
+
+def captures_of(result, pid):
+    """The captures of one process."""
+    return [found for found in result.captures.values() if found.header.pid == int(pid)]
 
 
 def read_file(*parts):
@@ -158,7 +180,7 @@ def only_log(result):
 
 def log_of(result, pid):
     """The logs of one process."""
-    return [log for path, log in result.logs.items() if LOG_NAME.match(os.path.basename(path))[1] == str(pid)]
+    return [log for path, log in result.logs.items() if FILE_NAME.match(os.path.basename(path))[1] == str(pid)]
 
 
 def stated_loss(result):
@@ -210,6 +232,30 @@ def in_namespace(script, argv):
     return ["unshare", "-m", "sh", "-c", script + '; exec "$@"', "sh"] + list(argv)
 
 
-__all__ = ["Both", "both", "calls", "check_complete", "check_file", "check_log", "in_namespace", "log_of",
-           "need_root", "need_unshare", "only_log", "program", "python_argv", "read_file", "stated_loss", "target",
-           "wait_gone"]
+@contextlib.contextmanager
+def private_mounts():
+    """What is mounted within is seen by this process and its children only, and unmounted at the end."""
+    need_unshare()
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
+        skip("unshare is not permitted")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    try:
+        yield
+    finally:
+        with open("/proc/self/mountinfo") as file:
+            mounts = [line.split()[4] for line in file if "/pmttest-" in line.split()[4]]
+        for path in mounts:
+            subprocess.run(["umount", "-l", path], check=False)
+
+
+def mount_small(options):
+    def prepare(cwd):
+        os.mkdir(os.path.join(cwd, "out"))
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", os.path.join(cwd, "out")], check=True)
+
+    return prepare
+
+
+__all__ = ["Both", "both", "calls", "capture", "captures_of", "check_capture", "check_complete", "check_file",
+           "check_log", "in_namespace", "log_of", "mount_small", "need_root", "need_unshare", "only_log", "pmttest",
+           "private_mounts", "program", "python_argv", "read_file", "stated_loss", "target", "wait_gone"]

@@ -1,19 +1,17 @@
 """FAULTS.md 1 to 9: descriptors and files."""
 import contextlib
-import ctypes
 import os
 import shutil
 import stat
 import subprocess
 import sys
 
-from faulttest import (both, calls, check_complete, in_namespace, need_root, need_unshare, only_log, pmttest,
-                       python_argv, read_file, stated_loss, target, wait_gone)
+from faulttest import (both, calls, check_complete, in_namespace, mount_small, need_root, need_unshare, only_log,
+                       pmttest, private_mounts, python_argv, read_file, stated_loss, target, wait_gone)
 from pmttest import check, each, equal, main, run, scratch, skip, some_pythons, test
 
 PYTHONS = some_pythons()
 OWN = next((python for python in PYTHONS if python.path.startswith("/usr/bin/")), PYTHONS[-1])
-CLONE_NEWNS = 0x20000
 
 
 # ---- 1 to 4: the application's descriptors
@@ -69,29 +67,8 @@ def daemonised(case):
 
 # ---- 5 to 7: the disk
 
-
-@contextlib.contextmanager
-def private_mounts():
-    """What is mounted within is seen by this process and its children only, and unmounted at the end."""
-    need_unshare()
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
-        skip("unshare is not permitted")
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    try:
-        yield
-    finally:
-        with open("/proc/self/mountinfo") as file:
-            mounts = [line.split()[4] for line in file if "/pmttest-" in line.split()[4]]
-        for path in mounts:
-            subprocess.run(["umount", "-l", path], check=False)
-
-
-def mount_small(options):
-    def prepare(cwd):
-        os.mkdir(os.path.join(cwd, "out"))
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", os.path.join(cwd, "out")], check=True)
-
-    return prepare
+# The log and the capture are two files: each says that it ends, if it does.
+CAPTURE_IS_FULL = r"the capture: no space left|\.pmt: no space left on device; the capture ends here"
 
 
 @each(PYTHONS)
@@ -99,7 +76,8 @@ def full_disk(python):
     """Ten times what the disk holds: one line says so, the loss is counted, the application goes on."""
     with private_mounts():
         result = both(python_argv(python, "events.py", 50000), prepare=mount_small("size=2m,mode=755"), log_dir="out",
-                      env={"PMT_DIR": "out"}, problems=[r"(?i)no space left"], summary="on")
+                      env={"PMT_DIR": "out"}, problems=[r"\.log: no space left"], possible=[CAPTURE_IS_FULL],
+                      summary="on")
     log = only_log(result)
     check(len(log.rows) > 5000, "only %d rows on a disk of 2 MB" % len(log.rows))
     check_loss_counted(result, python, 50000)
@@ -155,12 +133,14 @@ def writes_that_must_be_repeated(case):
 
 @each([(python, how, size) for python in PYTHONS for how in ("EIO", "ENOSPC", "EDQUOT") for size in (0, 100000)])
 def writes_that_fail(case):
-    """The disk fails at once, or after 100,000 bytes: one line, what is lost is counted, the rest is readable."""
+    """The disk fails at once, or after 100,000 bytes of a file: one line for each file, or one for both if there is
+    neither; what is lost is counted, the rest is readable."""
     python, how, size = case
     report = os.path.join(scratch(), "report")
     argv = [target("static_badwrite"), how, str(size), report] + python_argv(python, "events.py", 1000)
-    words = {"EIO": "(?i)input/output error", "ENOSPC": "(?i)no space left", "EDQUOT": "(?i)quota exceeded"}[how]
-    result = both(argv, problems=[words], summary="on")
+    words = {"EIO": "input/output error", "ENOSPC": "no space left", "EDQUOT": "disk quota exceeded"}[how]
+    expected = [r"\.log: " + words, "(the capture|files): " + words] if size else ["cannot write files: " + words]
+    result = both(argv, problems=expected, summary="on")
     check(int(read_file(report)) > 0, "no write was spoilt: the test tested nothing")
     if size:
         check_loss_counted(result, python, 1000)
@@ -319,11 +299,15 @@ def working_directory_deleted(python):
 
 @each(PYTHONS)
 def chroot(python):
-    """The log that is open goes on; the child's file is where it belongs, or one line says why not."""
+    """The files that are open go on; the child's are where they belong, or a line says why not."""
     need_root()
-    result = both(python_argv(python, "chroot.py"), problems=None)
+    no_log, no_files = "cannot read the resident set size", "cannot write files"
+    result = both(python_argv(python, "chroot.py"), possible=[no_log, no_files])
+    said = " ".join(result.traced.pmt_lines)
     check(any(calls(log, "step") == 2000 for log in result.logs.values()), "the parent's log is not whole")
-    equal(len(result.logs) + len(result.traced.pmt_lines), 2, "logs and lines (the child has the one or the other)")
+    check(any(found.ended == "exit" for found in result.captures.values()), "the parent's capture is not whole")
+    equal(len(result.logs), 1 if no_log in said or no_files in said else 2, "the number of logs")
+    equal(len(result.captures), 1 if no_files in said else 2, "the number of captures")
 
 
 @each(PYTHONS)

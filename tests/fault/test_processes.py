@@ -1,4 +1,5 @@
 """FAULTS.md 10 to 17: forks, execs, and ways to die (of 16 and 17 the event log)."""
+import contextlib
 import os
 import random
 import re
@@ -8,8 +9,8 @@ import subprocess
 import sys
 import time
 
-from faulttest import (LOG_NAME, both, calls, check_complete, check_file, log_of, only_log, pmttest, python_argv,
-                       read_file, target)
+from faulttest import (FILE_NAME, both, calls, capture, check_capture, check_complete, check_file, log_of, only_log,
+                       pmttest, python_argv, read_file, target)
 from pmttest import LIB, check, check_log, clean_env, each, equal, main, scratch, skip, some_pythons, test
 
 PYTHONS = some_pythons()
@@ -38,7 +39,7 @@ def many_forks(python):
     argv[1:1] = ["-W", "error::DeprecationWarning"]
     result = both(argv, timeout=180)
     equal(len(result.logs), 401, "number of logs")
-    pids = {LOG_NAME.match(os.path.basename(path))[1] for path in result.logs}
+    pids = {FILE_NAME.match(os.path.basename(path))[1] for path in result.logs}
     equal(len(pids), 401, "number of processes with a log")
     steps = sorted(calls(log, "step") for log in result.logs.values())
     equal(steps, [0] + [1] * 400, "calls of step() in the parent's log and in each child's")
@@ -91,7 +92,7 @@ def exec_of_itself(python):
     """The same process runs Python twice: two logs, both whole; other preloads stay in the list, in their order."""
     result = both(python_argv(python, "execs.py", 1), after=[target("lib_early")])
     equal(len(result.logs), 2, "number of logs")
-    check(len({LOG_NAME.match(os.path.basename(path))[1] for path in result.logs}) == 1, "not of the same process")
+    check(len({FILE_NAME.match(os.path.basename(path))[1] for path in result.logs}) == 1, "not of the same process")
     first, second = sorted(result.logs.values(), key=lambda log: calls(log, "stage_2"))
     equal((calls(first, "stage_1"), calls(first, "step")), (1, 100), "calls before exec")
     equal((first.rows[-1].what, first.rows[-1].function), ("C_CALL", "execv"), "the last row before exec")
@@ -169,9 +170,13 @@ def check_killed(cwd, directory):
     """The log reads to its last whole row, and lacks one row at most: after `done` calls, there were `done` CALLs and
     `done` RETURNs."""
     done = read_counter(cwd)
-    (name,) = os.listdir(directory)
-    path = os.path.join(directory, name)
-    check_file(path)
+    paths = [os.path.join(directory, name) for name in os.listdir(directory)]
+    (path,) = [path for path in paths if path.endswith(".log")]
+    for other in paths:
+        check_file(other)
+        if other != path:
+            with contextlib.suppress(capture.Unfinished):
+                check_capture(other)
     log = check_log(path, 0, cut=True)
     rows = sum(row.function == "step" for row in log.rows)
     check(rows >= 2 * done - 1, "%d rows for %d calls" % (rows, done))

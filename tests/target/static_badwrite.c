@@ -1,9 +1,9 @@
-/* static_badwrite HOW SIZE REPORT command...: runs the command with a disk that fails under its event logs.
+/* static_badwrite HOW SIZE REPORT command...: runs the command with a disk that fails under its event logs and captures.
  *
  *   the command: write, pwrite ... -> seccomp filter -> notification -> badwrite decides -> answer
  *
  * HOW is `short` (every other write takes only half), `EINTR` (every other write is interrupted), or `EIO`, `ENOSPC`,
- * `EDQUOT`: every write fails once the file has SIZE bytes. Only files named *.log are touched. The answers are the
+ * `EDQUOT`: every write fails once the file has SIZE bytes. Only files named *.log and *.pmt are touched. The answers are the
  * kernel's own as the command sees them, so it works however the writes are made. REPORT receives the number of
  * writes that were spoilt, by which a test knows that it tested something. Ends as the command ends. Linked statically,
  * so that nothing is preloaded into it. */
@@ -86,11 +86,12 @@ static int pass_descriptor(int through, int fd)
     return sendmsg(through, &message, 0) == 1 ? 0 : -1;
 }
 
-static int is_log(const char *link)
+static int is_of_pmt(const char *link)
 {
     char path[4096];
     ssize_t length = readlink(link, path, sizeof path);
-    return length > 4 && memcmp(path + length - 4, ".log", 4) == 0;
+    const char *end = path + length - 4;
+    return length > 4 && (memcmp(end, ".log", 4) == 0 || memcmp(end, ".pmt", 4) == 0);
 }
 
 /* Writes the first half of what was asked, as a kernel would that ran out of space on the way. */
@@ -116,7 +117,7 @@ static void answer(const struct seccomp_notif *request, struct seccomp_notif_res
     struct stat status;
     snprintf(link, sizeof link, "/proc/%u/fd/%d", request->pid, (int)request->data.args[0]);
     response->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-    if (!is_log(link) || stat(link, &status) != 0)
+    if (!is_of_pmt(link) || stat(link, &status) != 0)
         return;
     int is_due = failure->is_from_size ? status.st_size >= from_size : seen++ % 2 == 1;
     if (!is_due)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -100,6 +101,49 @@ static void without_a_free_descriptor_it_is_an_error(void **state)
     assert_int_equal(lowest_free(), lowest);
 }
 
+/* There is one to open it with, and none to move it to, unless the limit may be raised. */
+static void a_file_that_cannot_be_kept_is_not_made(void **state)
+{
+    struct pmt_kept kept = PMT_KEPT_NONE;
+    struct rlimit before, one;
+    char fresh[sizeof path + 4];
+    (void)state;
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    getrlimit(RLIMIT_NOFILE, &before);
+    one = (struct rlimit){(rlim_t)lowest_free() + 1, before.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &one);
+    int error = pmt_keep_open(&kept, fresh, O_WRONLY | O_CREAT | O_EXCL);
+    setrlimit(RLIMIT_NOFILE, &before);
+    assert_true(error == 0 || error == -EMFILE);
+    assert_int_equal(access(fresh, F_OK), error == 0 ? 0 : -1);
+    pmt_keep_close(&kept);
+    unlink(fresh);
+}
+
+/* Where descriptors are few, one that is modest does not stay. */
+static void a_modest_one_stays_only_out_of_reach(void **state)
+{
+    struct pmt_kept kept = {.fd = -1, .is_modest = true};
+    struct rlimit before, few;
+    (void)state;
+    getrlimit(RLIMIT_NOFILE, &before);
+    few = (struct rlimit){500, before.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few);
+    for (int i = 0; i < 2000; i++) {
+        assert_int_equal(pmt_keep_open(&kept, path, O_RDONLY), 0);
+        bool is_within_reach = kept.fd < 500;
+        pmt_keep_done(&kept);
+        assert_int_equal(kept.fd < 0, is_within_reach);
+        pmt_keep_close(&kept);
+    }
+    assert_int_equal(pmt_keep_open(&kept, path, O_RDONLY), 0);
+    pmt_keep_pin(&kept);
+    pmt_keep_done(&kept);
+    assert_true(kept.fd >= 0);
+    pmt_keep_close(&kept);
+    setrlimit(RLIMIT_NOFILE, &before);
+}
+
 static void files_are_read_to_the_buffers_end(void **state)
 {
     char buffer[11], small[5];
@@ -120,6 +164,8 @@ int main(void)
         cmocka_unit_test(one_replaced_by_the_application_stays_the_applications),
         cmocka_unit_test(errors_are_returned),
         cmocka_unit_test(without_a_free_descriptor_it_is_an_error),
+        cmocka_unit_test(a_file_that_cannot_be_kept_is_not_made),
+        cmocka_unit_test(a_modest_one_stays_only_out_of_reach),
         cmocka_unit_test(files_are_read_to_the_buffers_end),
     };
     return cmocka_run_group_tests(tests, write_file, remove_file);

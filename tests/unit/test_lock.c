@@ -94,6 +94,28 @@ static void a_lock_of_a_gone_owner_can_be_reset(void **state)
     assert_true(pmt_lock_take(&orphan));
 }
 
+static void *try_lock(void *argument)
+{
+    return pmt_lock_try(&lock) ? argument : NULL;
+}
+
+static void who_tries_does_not_wait(void **state)
+{
+    pthread_t thread;
+    void *got = NULL;
+    (void)state;
+    assert_true(pmt_lock_try(&lock));
+    assert_false(pmt_lock_try(&lock));
+    assert_int_equal(pthread_create(&thread, NULL, try_lock, &lock), 0);
+    pthread_join(thread, &got);
+    assert_null(got);
+    pmt_lock_drop(&lock);
+    assert_int_equal(pthread_create(&thread, NULL, try_lock, &lock), 0);
+    pthread_join(thread, &got);
+    assert_non_null(got);
+    pmt_lock_reset(&lock);
+}
+
 static void *note_thread_id(void *argument)
 {
     *(int *)argument = pmt_thread_id();
@@ -119,6 +141,7 @@ int main(void)
         cmocka_unit_test(the_owner_is_refused_a_second_time),
         cmocka_unit_test(a_waiter_leaves_the_processor_to_the_owner),
         cmocka_unit_test(a_lock_of_a_gone_owner_can_be_reset),
+        cmocka_unit_test(who_tries_does_not_wait),
         cmocka_unit_test(threads_have_ids_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,7 +66,7 @@ static int make_scratch(void **state)
     (void)state;
     memset(long_name, 'n', sizeof long_name - 1);
     pmt_pid = getpid();
-    pmt_start_unix = 1763633730; /* 251120_101530 */
+    pmt_start_unix_ns = 1763633730000000000; /* 251120_101530 */
     pmt_config_load(NULL, NULL);
     pmt_log_start(&namer);
     return mkdtemp(scratch) ? 0 : -1;
@@ -85,7 +85,7 @@ static int start_afresh(void **state)
     static int number;
     (void)state;
     pmt_log_after_fork();
-    pmt_logfile_has_directory = false;
+    pmt_output_has_directory = false;
     snprintf(pmt_directory, sizeof pmt_directory, "%s/%d/deep", scratch, ++number);
     snprintf(path, sizeof path, "%s/251120_101530_%d.log", pmt_directory, pmt_pid);
     pmt_config.threshold = 0;
@@ -367,7 +367,7 @@ static void a_directory_that_cannot_be_made_is_no_log(void **state)
 {
     uint64_t rows, lost;
     (void)state;
-    pmt_logfile_has_directory = false;
+    pmt_output_has_directory = false;
     snprintf(pmt_directory, sizeof pmt_directory, "/dev/null/x");
     use_random_readings(15);
     log_events(0, 10);

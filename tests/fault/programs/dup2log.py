@@ -1,7 +1,12 @@
 """Takes over, by dup2, the very descriptors that pmt keeps: nothing of pmt may reach the application's file."""
 import os
+import time
 
 import witness
+
+end = time.time() + 0.3
+while time.time() < end:  # until the capture is open, too
+    witness.step()
 
 app = os.open("app.txt", os.O_RDWR | os.O_CREAT | os.O_APPEND)
 os.write(app, b"mine\n")
@@ -12,7 +17,7 @@ for name in os.listdir("/proc/self/fd"):
         target = os.readlink("/proc/self/fd/" + name)
     except OSError:
         continue
-    if fd > 2 and fd != app and (target.endswith(".log") or target.startswith("/proc/")):
+    if fd > 2 and fd != app and (target.endswith((".log", ".pmt")) or target.startswith("/proc/")):
         os.dup2(app, fd)
         taken += 1
 for i in range(2000):
