@@ -39,6 +39,7 @@ const char *pmt_pyapi_resolve(const struct pmt_elf *object, int minor);
 /* pyver.c */
 int pmt_pyver_minor(const char *version);
 PyObject *pmt_pyver_place(PyFrameObject *frame, int64_t *position);
+PyObject *pmt_pyver_traced_place(PyFrameObject *frame, int64_t *position);
 int pmt_pyver_line(const void *code, int64_t position);
 void pmt_pyver_check_layout(PyFrameObject *frame);
 bool pmt_pyver_is_outermost(PyFrameObject *frame);
@@ -88,7 +89,6 @@ struct pmt_engine {
     void (*see_new_threads)(PyThreadState *current); /* one is about to start; NULL: it needs no telling */
 };
 extern const struct pmt_engine pmt_profiler;
-bool pmt_profiler_wants_lines(void);
 void pmt_events_start(const struct pmt_elf *python);
 void pmt_events_stop(void);
 void pmt_events_thread_created(void);

@@ -102,9 +102,26 @@ static int offset_of(const void *code, int64_t position)
     return (int)(version_minor == 10 && position > 0 ? position * 2 : position);
 }
 
+#define KNOWN_LINE ((int64_t)1 << 48) /* as a position: the line follows, and needs no looking up */
+
+/* The same, of a frame that a trace function of ours has followed from its beginning. Up to 3.9 such a frame is on the
+ * line that was last told, where it may run through code of another one, as at the end of a generator's loop. */
+PyObject *pmt_pyver_traced_place(PyFrameObject *frame, int64_t *position)
+{
+    PyObject *code = pmt_pyver_place(frame, position);
+    int line;
+    if (layout && version_minor <= 9) {
+        memcpy(&line, (const char *)frame + layout->place + sizeof line, sizeof line); /* f_lineno follows f_lasti */
+        *position = KNOWN_LINE + line;
+    }
+    return code;
+}
+
 /* Line of a place, 0 if it has none. */
 int pmt_pyver_line(const void *code, int64_t position)
 {
+    if (position >= KNOWN_LINE)
+        return (int)(position - KNOWN_LINE);
     int line = layout ? py.PyCode_Addr2Line((PyCodeObject *)(uintptr_t)code, offset_of(code, position)) : (int)position;
     return line > 0 ? line : 0;
 }

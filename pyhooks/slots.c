@@ -245,9 +245,10 @@ void pmt_slots_observe(PyThreadState *current, enum pmt_slot which, Py_tracefunc
         keep_observer(&slots[which], observer);
     if (!are_known)
         set(observer, NULL);
-    else if (observer)
+    else if (observer) {
+        take(current, which); /* counted from the start: pmt_pyver_check_slots() */
         pmt_pyver_each_thread(begin_in);
-    else if (pmt_pyver_counts_functions() && is_ours(&slots[which], *pmt_pyver_slot(current, which)))
+    } else if (pmt_pyver_counts_functions() && is_ours(&slots[which], *pmt_pyver_slot(current, which)))
         set(NULL, NULL);
     else
         pmt_pyver_each_thread(end_in);
