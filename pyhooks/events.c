@@ -72,7 +72,8 @@ void pmt_events_start(const struct pmt_elf *python)
 {
     choose_engine(0);
     pmt_events_state = PMT_WAITING;
-    pmt_slots_start(py.PyThreadState_Get(), wait_until_ready, engine == &pmt_profiler && pmt_profiler_wants_lines());
+    pmt_slots_start(py.PyThreadState_Get(), wait_until_ready,
+                    engine == &pmt_profiler && pmt_config.events == PMT_EVENTS_LINES);
     pmt_setters_start(python);
 }
 

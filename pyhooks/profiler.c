@@ -21,6 +21,8 @@ static const struct kind {
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
+static bool with_lines;
+
 /* Bare name of the C function `function`; in a subclass of the builtin type the layout is the same. */
 static const char *name_of_c_function(PyObject *function)
 {
@@ -28,6 +30,11 @@ static const char *name_of_c_function(PyObject *function)
     if (type != py.PyCFunction_Type && !py.PyType_IsSubtype(type, py.PyCFunction_Type))
         return "-";
     return ((PyCFunctionObject *)(void *)function)->m_ml->ml_name;
+}
+
+static PyObject *place_of(PyFrameObject *frame, int64_t *position)
+{
+    return with_lines ? pmt_pyver_traced_place(frame, position) : pmt_pyver_place(frame, position);
 }
 
 static int profile(PyObject *chained, PyFrameObject *frame, int what, PyObject *argument)
@@ -39,7 +46,7 @@ static int profile(PyObject *chained, PyFrameObject *frame, int what, PyObject *
         return 0;
     if (PMT_UNLIKELY(pmt_told_count) && !chained && (what == PyTrace_C_RETURN || what == PyTrace_C_EXCEPTION))
         pmt_told_take(frame); /* the program's function is gone */
-    PyObject *code = pmt_pyver_place(frame, &position);
+    PyObject *code = place_of(frame, &position);
     pmt_events_log(kinds[what].what, code, position,
                    kinds[what].is_c && argument ? name_of_c_function(argument) : NULL);
     return 0;
@@ -52,18 +59,14 @@ static int trace(PyObject *unused, PyFrameObject *frame, int what, PyObject *arg
     (void)argument;
     if (pmt_events_state != PMT_LOGGING || (size_t)what >= KINDS || !kinds[what].is_traced)
         return 0;
-    PyObject *code = pmt_pyver_place(frame, &position);
+    PyObject *code = place_of(frame, &position);
     pmt_events_log(kinds[what].what, code, position, NULL);
     return 0;
 }
 
-bool pmt_profiler_wants_lines(void)
-{
-    return pmt_config.events == PMT_EVENTS_LINES;
-}
-
 static bool prepare(void)
 {
+    with_lines = pmt_config.events == PMT_EVENTS_LINES;
     return true;
 }
 
@@ -71,7 +74,7 @@ static void begin(void)
 {
     PyThreadState *current = py.PyThreadState_Get();
     pmt_slots_observe(current, PMT_SLOT_PROFILE, profile);
-    if (pmt_profiler_wants_lines())
+    if (with_lines)
         pmt_slots_observe(current, PMT_SLOT_TRACE, trace);
 }
 

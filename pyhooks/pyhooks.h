@@ -41,6 +41,7 @@ const char *pmt_pyapi_resolve(const struct pmt_elf *object, int minor);
 /* pyver.c */
 int pmt_pyver_minor(const char *version);
 PyObject *pmt_pyver_place(PyFrameObject *frame, int64_t *position);
+PyObject *pmt_pyver_traced_place(PyFrameObject *frame, int64_t *position);
 int pmt_pyver_line(const void *code, int64_t position);
 /* Positions that need no frame: an offset in bytes into the code's instructions, or a line. Others are less. */
 #define PMT_POSITION_OFFSET ((int64_t)1 << 62)
@@ -118,7 +119,6 @@ struct pmt_engine {
     void (*end)(void);                               /* Python is about to be torn down; NULL: nothing is to be done */
 };
 extern const struct pmt_engine pmt_monitor, pmt_profiler;
-bool pmt_profiler_wants_lines(void);
 void pmt_events_start(const struct pmt_elf *python);
 void pmt_events_stop(void);
 void pmt_events_fall_back(void);

@@ -124,6 +124,19 @@ static int offset_of(const void *code, int64_t position)
     return (int)(version_minor == 10 && position > 0 ? position * 2 : position);
 }
 
+/* The same, of a frame that a trace function of ours has followed from its beginning. Up to 3.9 such a frame is on the
+ * line that was last told, where it may run through code of another one, as at the end of a generator's loop. */
+PyObject *pmt_pyver_traced_place(PyFrameObject *frame, int64_t *position)
+{
+    PyObject *code = pmt_pyver_place(frame, position);
+    int line;
+    if (layout && version_minor <= 9) {
+        memcpy(&line, (const char *)frame + layout->place + sizeof line, sizeof line); /* f_lineno follows f_lasti */
+        *position = PMT_POSITION_LINE | line;
+    }
+    return code;
+}
+
 /* Line of a place, 0 if it has none. */
 int pmt_pyver_line(const void *code, int64_t position)
 {

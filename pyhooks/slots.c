@@ -180,16 +180,30 @@ void pmt_python_thread_stores(unsigned key, void *value)
     }
 }
 
+/* 3.13 lets nobody set a trace function in another thread. So the function of the caller's thread is counted a second
+ * time, for that one. */
+static void count_once_more(enum pmt_slot which)
+{
+    Py_tracefunc *cell = pmt_pyver_slot(py.PyThreadState_Get(), which), function = *cell;
+    PyObject *object = *((PyObject **)(void *)cell + PMT_SLOTS);
+    *cell = NULL;
+    (which == PMT_SLOT_PROFILE ? py.PyEval_SetProfile : py.PyEval_SetTrace)(function, object);
+}
+
 /* Where slots cannot be written directly, or functions are counted: CPython's own function sets ours in any thread, if
  * there is no other. */
 static void set_in(PyThreadState *thread, enum pmt_slot which)
 {
     int (*set)(PyThreadState *, Py_tracefunc, PyObject *) =
         which == PMT_SLOT_PROFILE ? py._PyEval_SetProfile : py._PyEval_SetTrace;
-    if (!set || !slots[which].observer || (are_known && *pmt_pyver_slot(thread, which)))
+    if (!slots[which].observer || (are_known && *pmt_pyver_slot(thread, which)))
         return;
-    if (set(thread, slots[which].observer, NULL) < 0)
+    if (set && set(thread, slots[which].observer, NULL) < 0)
         py.PyErr_Clear(); /* of an audit hook that refuses it */
+    if (!set && are_known) {
+        count_once_more(which);
+        *pmt_pyver_slot(thread, which) = slots[which].observer;
+    }
 }
 
 static void see_new_thread(PyThreadState *thread)
@@ -258,9 +272,10 @@ void pmt_slots_observe(PyThreadState *current, enum pmt_slot which, Py_tracefunc
         keep_observer(&slots[which], observer);
     if (!are_known)
         set(observer, NULL);
-    else if (observer)
+    else if (observer) {
+        take(current, which); /* counted from the start: pmt_pyver_check_slots() */
         pmt_pyver_each_thread(begin_in);
-    else if (pmt_pyver_counts_functions() && is_ours(&slots[which], *pmt_pyver_slot(current, which)))
+    } else if (pmt_pyver_counts_functions() && is_ours(&slots[which], *pmt_pyver_slot(current, which)))
         set(NULL, NULL);
     else
         pmt_pyver_each_thread(end_in);

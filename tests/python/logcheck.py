@@ -106,3 +106,39 @@ def between(events, begin, end):
     names = [(event.what, event.function) for event in events]
     check(("RETURN", begin) in names and ("CALL", end) in names, "no %s() or no %s() among the events" % (begin, end))
     return events[names.index(("RETURN", begin)) + 1:names.index(("CALL", end))]
+
+
+def stretches(threads):
+    """Each stretch of events between thread_begin() and thread_end(), shortest first. A thread's ID may be used again
+    by a later thread, so that one list may hold several."""
+    found = []
+    for events in threads:
+        while any(event.function == b"thread_begin" for event in events):
+            found.append(between(events, b"thread_begin", b"thread_end"))
+            end = [(event.what, event.function) for event in events].index(("RETURN", b"thread_end"))
+            events = events[end + 1:]
+    return sorted(found, key=len)
+
+
+# --- the oracle's record ----------------------------------------------------------------------------------------------
+
+ORACLE_WHAT = {"call": "CALL", "return": "RETURN", "c_call": "C_CALL", "c_return": "C_RETURN", "c_exception": "C_EXCEPT",
+               "line": "LINE", "exception": "EXCEPT"}
+
+
+@functools.lru_cache(maxsize=None)
+def read_name(text):
+    """The bytes of a recorded name. The log has one mark, "-", for the empty name and for the name "-"; readers take it
+    for the empty one."""
+    name = bytes.fromhex(text[1:]).decode("utf-8", "surrogatepass")
+    return b"" if name == "-" else name_bytes(name)
+
+
+def read_oracle(record):
+    """The events that the oracle (driver.py, neighbour.py) has written, in one list for each thread, main thread first."""
+    threads = collections.defaultdict(list)
+    with open(record, encoding="ascii") as lines:
+        for line in lines:
+            what, file, number, function, thread = line.split()
+            threads[thread].append(Event(ORACLE_WHAT[what], read_name(file), int(number), read_name(function)))
+    return list(threads.values())

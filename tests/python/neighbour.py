@@ -1,6 +1,6 @@
-"""A program with a profiler or tracer of its own: one of the cases below, between calls of begin() and end().
+"""A program with profilers and tracers of its own: the cases below, each between calls of begin() and end().
 
-    python neighbour.py CASE [RECORD calls|lines]
+    python neighbour.py CASE,... [RECORD calls|lines]
 
 Prints what the profiler or tracer was told and what the program can ask. With RECORD the run is the oracle: the calls
 that would set a function set nothing (they are calls of other C functions, recorded under the names of the real ones),
@@ -113,6 +113,16 @@ def say(*what):
 def later(function):
     """Says what the function returns when the case is over: it would go another way in the oracle."""
     LATER.append(function)
+
+
+@case
+def pure_profile():
+    """First: it does not stand what 3.12 and later tell after others have been there."""
+    profiler = profile.Profile(bias=0, timer=lambda: 0.0)
+    profiler.runcall(work)
+    work(0)
+    say(asked())
+    later(lambda: statistics(profiler))
 
 
 @case
@@ -396,51 +406,6 @@ def statistics(profiler):
     return sorted((place[2].split(" at 0x")[0], counts[0], counts[1]) for place, counts in profiler.stats.items())
 
 
-@case
-def cprofile_orders():
-    """cProfile and a function of sys.setprofile, each begun in the other, ended in both orders."""
-    seen = Seen("setprofile")
-    for first, last in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        profiler = cProfile.Profile(builtins=True)
-        enable, disable = ([].copy, [].__reversed__) if IS_ORACLE else (profiler.enable, profiler.disable)
-        starts, stops = [enable, lambda: setprofile(seen)], [disable, lambda: setprofile(None)]
-        try:
-            starts[first]()
-            work(0)
-            starts[1 - first]()
-            work(1)
-        except ValueError as error:  # two cProfiles
-            say(str(error))
-        stops[last]()
-        work(0)
-        stops[1 - last]()
-        say(asked(seen), seen.events)
-        work(0)
-        later(functools.partial(statistics, profiler))
-
-
-@case
-def cprofile_dies_enabled():
-    profiler = cProfile.Profile()
-    enable = [].copy if IS_ORACLE else profiler.enable
-    enable()
-    work(0)
-    setprofile(None)
-    del profiler, enable
-    gc.collect()
-    work(0)
-    say(asked())
-
-
-@case
-def pure_profile():
-    profiler = profile.Profile(bias=0, timer=lambda: 0.0)
-    profiler.runcall(work)
-    work(0)
-    say(asked())
-    later(lambda: statistics(profiler))
-
-
 def inert_sys():
     """The module sys as `import sys` gives it, but for the setting functions."""
     fake = type(sys)("sys")
@@ -513,6 +478,69 @@ def c_and_python_tools():
     say(seen.events, tracer.events)
 
 
+@case
+def forked():
+    seen = Seen("forked")
+    setprofile(seen)
+    child = os.fork()
+    if not child:
+        work(0)
+        setprofile(None)
+        os.write(1, repr(seen.events).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    setprofile(None)
+
+
+def failing(setter, is_tracer):
+    for number in range(60):
+        seen = Seen("failing", fail_at=number, is_tracer=is_tracer)
+        try:
+            setter(seen)
+            work()
+        except RuntimeError as error:
+            say(number, str(error), asked(seen))
+        try:
+            setter(None)
+        except RuntimeError as error:
+            say(number, str(error), asked(seen))
+            setter(None)
+        say(number, seen.events, asked(seen))
+
+
+@case
+def failing_profile():
+    failing(sys.setprofile, False)
+
+
+@case
+def failing_trace():
+    failing(sys.settrace, True)
+
+
+@case
+def cprofile_orders():
+    """cProfile and a function of sys.setprofile, each begun in the other, ended in both orders."""
+    seen = Seen("setprofile")
+    for first, last in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        profiler = cProfile.Profile(builtins=True)
+        enable, disable = ([].copy, [].__reversed__) if IS_ORACLE else (profiler.enable, profiler.disable)
+        starts, stops = [enable, lambda: setprofile(seen)], [disable, lambda: setprofile(None)]
+        try:
+            starts[first]()
+            work(0)
+            starts[1 - first]()
+            work(1)
+        except ValueError as error:  # two cProfiles
+            say(str(error))
+        stops[last]()
+        work(0)
+        stops[1 - last]()
+        say(asked(seen), seen.events)
+        work(0)
+        later(functools.partial(statistics, profiler))
+
+
 def threaded(*functions):
     def run(function):
         thread_begin()
@@ -580,9 +608,7 @@ def all_threads():
 
     def other():
         go.wait()
-        thread_begin()
         work(1)
-        thread_end()
         done.set()
 
     thread = threading.Thread(target=other)
@@ -614,45 +640,16 @@ def threads_with_small_stacks():
 
 
 @case
-def forked():
-    seen = Seen("forked")
-    setprofile(seen)
-    child = os.fork()
-    if not child:
-        work(0)
-        setprofile(None)
-        os.write(1, repr(seen.events).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
+def cprofile_dies_enabled():
+    profiler = cProfile.Profile()
+    enable = [].copy if IS_ORACLE else profiler.enable
+    enable()
+    work(0)
     setprofile(None)
-
-
-# --- functions that raise, and are ended by that: no oracle -----------------------------------------------------------
-
-def failing(setter, is_tracer):
-    for number in range(60):
-        seen = Seen("failing", fail_at=number, is_tracer=is_tracer)
-        try:
-            setter(seen)
-            work()
-        except RuntimeError as error:
-            say(number, str(error), asked(seen))
-        try:
-            setter(None)
-        except RuntimeError as error:
-            say(number, str(error), asked(seen))
-            setter(None)
-        say(number, seen.events, asked(seen))
-
-
-@case
-def failing_profile():
-    failing(sys.setprofile, False)
-
-
-@case
-def failing_trace():
-    failing(sys.settrace, True)
+    del profiler, enable
+    gc.collect()
+    work(0)
+    say(asked())
 
 
 @case
@@ -690,17 +687,21 @@ def start_oracle(events, with_lines):
         ORACLE["trace"] = observe(events, ("line", "exception"))
         threading.settrace(ORACLE["trace"])
         sys.settrace(ORACLE["trace"])
+        sys._getframe(1).f_trace = ORACLE["trace"]
     sys.setprofile(ORACLE["profile"])
 
 
-def main(name, record_path=None, kind=None):
+def main(names, record_path=None, kind=None):
     gc.disable()
     events = []
     if record_path:
         start_oracle(events, kind == "lines")
-    begin()
-    CASES[name]()
-    end()
+    for name in names.split(","):
+        say(name)
+        begin()
+        CASES[name]()
+        end()
+        later(lambda name=name: name)
     if record_path:
         sys.setprofile(None)
         sys.settrace(None)
@@ -708,6 +709,8 @@ def main(name, record_path=None, kind=None):
             for event, file, line, function, thread in events:
                 out.write("%s %s %d %s %d\n" % (event, to_hex(file), line, to_hex(function), thread))
         return
+    settrace(None)  # of the last case
+    setprofile(None)
     for what in OUTPUT + [(function(),) for function in LATER]:
         print(*what)
 

@@ -2,19 +2,16 @@
 must show the same (What, File, line, Function), event by event. On every CPython found.
 """
 import collections
-import functools
 import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import pmttest
-from logcheck import C_ROWS, Event, between, check_same, check_whole, event_of, name_bytes
+from logcheck import C_ROWS, between, check_same, check_whole, event_of, read_oracle, stretches
 from pmttest import PYTHONS, check, each, equal, main, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DRIVER = os.path.join(HERE, "driver.py")
-WHAT = {"call": "CALL", "return": "RETURN", "c_call": "C_CALL", "c_return": "C_RETURN", "c_exception": "C_EXCEPT",
-        "line": "LINE", "exception": "EXCEPT"}
 FLAGS = ["-S", "-s", "-B"]  # nothing of the site, no .pyc written by the first run and read by the second
 ENV = {"PYTHONHASHSEED": "0", "PYTHONPATH": None}
 
@@ -23,29 +20,12 @@ def script(name):
     return os.path.join(HERE, "scripts", name)
 
 
-@functools.lru_cache(maxsize=None)
-def read_name(text):
-    """The bytes of a recorded name. The log has one mark, "-", for the empty name and for the name "-"; readers take it
-    for the empty one."""
-    name = bytes.fromhex(text[1:]).decode("utf-8", "surrogatepass")
-    return b"" if name == "-" else name_bytes(name)
-
-
 def oracle(python, name):
     """The script's events as sys.setprofile tells them, in one list for each thread."""
     record = os.path.join(pmttest.scratch(), "record")
     result = run([python.path, *FLAGS, DRIVER, script(name), record], pmt=False, env=ENV, timeout=300)
     equal((result.status, result.err), (0, ""), "the oracle's end")
     return read_oracle(record)
-
-
-def read_oracle(record):
-    threads = collections.defaultdict(list)
-    with open(record, encoding="ascii") as lines:
-        for line in lines:
-            what, file, number, function, thread = line.split()
-            threads[thread].append(Event(WHAT[what], read_name(file), int(number), read_name(function)))
-    return list(threads.values())
 
 
 def measured(python, name, events):
@@ -79,18 +59,6 @@ def seed_example(python):
 @each(PYTHONS)
 def torture(python):
     compare(python, "torture.py")
-
-
-def stretches(threads):
-    """Each stretch of events between thread_begin() and thread_end(), shortest first. A thread's ID may be used again
-    by a later thread, so that one list may hold several."""
-    found = []
-    for events in threads:
-        while any(event.function == b"thread_begin" for event in events):
-            found.append(between(events, b"thread_begin", b"thread_end"))
-            end = [(event.what, event.function) for event in events].index(("RETURN", b"thread_end"))
-            events = events[end + 1:]
-    return sorted(found, key=len)
 
 
 @each(PYTHONS)
