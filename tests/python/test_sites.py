@@ -27,12 +27,11 @@ def sum_up(account):
 
 # ---- the oracle
 
-RUNS = ("seed 1, 3 threads", "seed 2, 1 thread")
+RUNS = {"threads": (1, 3), "one thread": (2, 0)}  # seed, and threads besides the main one
 
 
 def random_run(case, **options):
-    seed, threads = (int(word) for word in case.what.split() if word.isdigit())
-    return with_oracle(case.python, "random_program", seed, threads - (threads == 1), **options)
+    return with_oracle(case.python, "random_program", *RUNS[case.what], **options)
 
 
 @each([Case(python, run) for python in PYTHONS for run in RUNS])
@@ -46,7 +45,7 @@ def oracle(case):
     check(any(stack[-1] is None for stack in theirs), "no stack is deeper than what is kept")
     compare(mine, theirs, "stacks", 2)
     compare(by_line(mine), by_line(theirs), "lines", 2)
-    compare(mine, theirs, "stacks", 6 if "1 thread" in case.what else 2)
+    compare(mine, theirs, "stacks", 6 if case.what == "one thread" else 2)
     print("  %-14s %d stacks hold %d of %d bytes" % (case.python, len(theirs), sum(row[0] for row in theirs.values()),
                                                      sum_up(expected)[0]))
     mine, theirs = sum_up(got), sum_up(expected)
@@ -57,7 +56,7 @@ def oracle(case):
 @each(PYTHONS)
 def totals_with_threads(python):
     """What was allocated in all, and what was freed at once, is right with several threads too."""
-    capture, expected = random_run(Case(python, RUNS[0]))
+    capture, expected = random_run(Case(python, "threads"))
     got, expected = of_program(account_of(capture).stacks), of_program(expected.stacks)
     keep = [0, 1, 3, 4, 5]
     compare({stack: tuple(row[i] for i in keep) for stack, row in got.items()},
@@ -67,14 +66,14 @@ def totals_with_threads(python):
 @each(PYTHONS)
 def at_start(python):
     """The same of what the interpreter's own start has allocated, in Python code too."""
-    capture, expected = random_run(Case(python, RUNS[1]))
+    capture, expected = random_run(Case(python, "one thread"))
     compare(account_of(capture).stacks, expected.stacks, "stacks", 2)
 
 
 @each(PYTHONS)
 def peak(python):
     """With one thread, what was live when all that is live was most, to the byte, for every stack and in total."""
-    capture, expected = random_run(Case(python, RUNS[1]))
+    capture, expected = random_run(Case(python, "one thread"))
     got = account_of(capture)
     check(max(row[2] - row[0] for row in of_program(expected.stacks).values()) > 10000, "the peak is the end")
     compare(of_program(got.stacks), of_program(expected.stacks), "stacks", 3)
@@ -99,14 +98,14 @@ def depth(case):
 @each(some_pythons())
 def report(python):
     """`pmt report --json` shows what is in the capture, and so what the oracle says."""
-    capture, expected = random_run(Case(python, RUNS[0]))
+    capture, expected = random_run(Case(python, "threads"))
     done = subprocess.run([os.path.join(BUILD, "pmt"), "report", "--json", capture.path], stdout=subprocess.PIPE, check=True)
     told = json.loads(done.stdout.decode("utf-8", "surrogateescape"))
     got = {}
     for site in told["sites"]:
         check(all(frame["kind"] == "python" for frame in site["stack"]), "a frame that is not of Python", site)
         if site["stack"] and site["owner"] == "python":
-            stack = tuple((frame["file"], frame["line"], frame["function"]) for frame in site["stack"])
+            stack = tuple((frame["file"], frame["line"] or 0, frame["function"]) for frame in site["stack"])
             got[stack] = tuple(map(sum, zip(got.get(stack, (0, 0)), (site["live_bytes"], site["live_blocks"]))))
     cut = {}
     for stack, figures in of_program(expected.stacks).items():
@@ -171,7 +170,7 @@ def sites_off(python):
     for how in ("off", "sample"):
         capture = capture_of(program(python, "memeater", 12345, sites=how))
         equal((capture.sites, capture.header.features & captures.FEATURE_SITES), ([], 0), "sites with --sites %s" % how)
-        check(capture.totals.live_bytes > 1 << 20, "the totals are missing", capture.totals)
+        check(capture.totals.live_bytes > 100000 and capture.totals.total_blocks > 1000, "the totals are missing", capture.totals)
 
 
 if __name__ == "__main__":
