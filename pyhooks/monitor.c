@@ -44,15 +44,19 @@ CALLBACK(on_return)
     return tell(PMT_RETURN, arguments[0], PMT_POSITION_OFFSET | read_small(arguments[1]), NULL);
 }
 
-/* The offset told is that of the instruction that left; the frame knows which one raised. */
-CALLBACK(on_unwind)
+/* Of an exception the offset told may be that of the instruction after, or of the one that left the function; the frame
+ * knows which one raised it, and is an object already for the traceback. */
+static PyObject *tell_exception(enum pmt_what what, PyObject *const *arguments)
 {
     PyFrameObject *frame = pmt_events_state == PMT_LOGGING ? py.PyEval_GetFrame() : NULL;
-    int64_t position;
-    if (!frame)
-        return on_return(self, arguments, count, names);
-    PyObject *code = pmt_pyver_place(frame, &position);
-    return tell(PMT_RETURN, code, position, NULL);
+    int64_t position = PMT_POSITION_OFFSET | read_small(arguments[1]);
+    PyObject *code = frame ? pmt_pyver_place(frame, &position) : arguments[0];
+    return tell(what, code, position, NULL);
+}
+
+CALLBACK(on_unwind)
+{
+    return tell_exception(PMT_RETURN, arguments);
 }
 
 static inline const char *name_of_c_function(const PyObject *function)
@@ -121,7 +125,7 @@ CALLBACK(on_line)
 
 CALLBACK(on_raise)
 {
-    return tell(PMT_EXCEPT, arguments[0], PMT_POSITION_OFFSET | read_small(arguments[1]), NULL);
+    return tell_exception(PMT_EXCEPT, arguments);
 }
 
 /* A jump back to its own line is a new turn of a loop in one line, for which there is no LINE. */
