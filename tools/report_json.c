@@ -6,6 +6,8 @@
 
 #include <inttypes.h>
 
+enum { PROGRESS_SITES = 4096 };
+
 static void print_rss(int64_t current, int64_t peak)
 {
     const struct {
@@ -60,37 +62,54 @@ static void print_totals(const struct capture *captures, size_t count)
     putchar('}');
 }
 
+static void print_figures(const struct figures *figures, bool has_growth)
+{
+    json_int("live_bytes", figures->of[LIVE_BYTES]);
+    json_int("live_blocks", figures->of[LIVE_BLOCKS]);
+    json_int("peak_bytes", figures->of[PEAK_BYTES]);
+    json_int("total_bytes", figures->of[TOTAL_BYTES]);
+    json_int("total_blocks", figures->of[TOTAL_BLOCKS]);
+    json_int("temporary_blocks", figures->of[TEMPORARY_BLOCKS]);
+    json_int("error_bytes", 0);
+    if (has_growth) {
+        json_int("growth_bytes", figures->of[GROWTH_BYTES]);
+        json_int("growth_blocks", figures->of[GROWTH_BLOCKS]);
+    }
+}
+
+static bool is_empty(const struct figures *figures)
+{
+    for (int f = 0; f < FIGURES; f++) {
+        if (figures->of[f] != 0)
+            return false;
+    }
+    return true;
+}
+
 static void print_sites(struct report *report)
 {
     struct profile *profile = &report->profile;
     struct rows rows = view_rows(&report->view, profile, report->sort ? report->sort->figure : LIVE_BYTES);
+    struct progress progress = progress_start();
     struct json_frames json;
     size_t shown = 0;
     json_frames_start(&json, profile);
     fputs(", \"sites\": [", stdout);
     for (size_t i = 0; i < rows.count && (report->view.top == TOP_ALL || shown < (size_t)report->view.top); i++) {
-        const struct figures *figures = &rows.rows[i].figures;
-        bool is_empty = true;
-        for (int f = 0; f < FIGURES; f++)
-            is_empty = is_empty && figures->of[f] == 0;
-        if (is_empty)
+        if (is_empty(&rows.rows[i].figures))
             continue;
         fputs(shown++ ? ",\n{" : "\n{", stdout);
         json_place(&json, profile, &report->view, &rows.rows[i]);
-        json_int("live_bytes", figures->of[LIVE_BYTES]);
-        json_int("live_blocks", figures->of[LIVE_BLOCKS]);
-        json_int("peak_bytes", figures->of[PEAK_BYTES]);
-        json_int("total_bytes", figures->of[TOTAL_BYTES]);
-        json_int("total_blocks", figures->of[TOTAL_BLOCKS]);
-        json_int("temporary_blocks", figures->of[TEMPORARY_BLOCKS]);
-        json_int("error_bytes", 0);
-        if (report->sort == &tables[TABLE_GROWTH]) {
-            json_int("growth_bytes", figures->of[GROWTH_BYTES]);
-            json_int("growth_blocks", figures->of[GROWTH_BLOCKS]);
-        }
+        print_figures(&rows.rows[i].figures, report->sort == &tables[TABLE_GROWTH]);
         putchar('}');
+        if (shown % PROGRESS_SITES == 0) {
+            char done[NUMBER_SIZE];
+            snprintf(done, sizeof done, "%3.0f%%", 100.0 * (double)i / (double)rows.count);
+            progress_show(&progress, "writing sites of", report->captures->path, done);
+        }
     }
     putchar(']');
+    progress_end(&progress);
     json_frames_free(&json, profile);
     rows_free(&rows);
 }

@@ -9,8 +9,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { PROGRESS_ROWS = 1 << 16 };
 
@@ -104,37 +102,21 @@ static void count_message(struct tally *tally, const struct log_row *row)
     tally->messages[tally->message_count++] = (struct text){copy, log_unescape(row->message, copy)};
 }
 
-/* ---- progress */
-
-struct progress {
-    time_t start;
-    bool is_wanted, is_shown;
-};
-
 static void show_progress(struct progress *progress, const struct log_reader *reader, const char *path)
 {
-    if (!progress->is_wanted || time(NULL) - progress->start < 2) /* whole seconds: more than one has passed */
-        return;
-    fputs("\rpmt: reading ", stderr);
-    text_print(stderr, text_of(path));
+    char done[NUMBER_SIZE];
     if (reader->size)
-        fprintf(stderr, " %3.0f%%", 100.0 * (double)reader->bytes_read / (double)reader->size);
+        snprintf(done, sizeof done, "%3.0f%%", 100.0 * (double)reader->bytes_read / (double)reader->size);
     else
-        fprintf(stderr, " %" PRIu64 " MiB", reader->bytes_read >> 20);
-    progress->is_shown = true;
-}
-
-static void hide_progress(const struct progress *progress)
-{
-    if (progress->is_shown)
-        fputs("\r\033[K", stderr);
+        snprintf(done, sizeof done, "%" PRIu64 " MiB", reader->bytes_read >> 20);
+    progress_show(progress, "reading", path, done);
 }
 
 /* Reads the whole log; false after a complaint. Either way tally_free() and log_close() are due. */
 bool tally_log(struct tally *tally, struct log_reader *reader, const char *path, enum grouping by)
 {
     *tally = (struct tally){.path = path, .between = {.file = text_of(""), .function = text_of("")}};
-    struct progress progress = {.start = time(NULL), .is_wanted = isatty(STDERR_FILENO)};
+    struct progress progress = progress_start();
     struct log_row row;
     const char *wrong = NULL;
     int state = log_open(reader, path);
@@ -150,7 +132,7 @@ bool tally_log(struct tally *tally, struct log_reader *reader, const char *path,
             break;
         state = 0;
     }
-    hide_progress(&progress);
+    progress_end(&progress);
     if (wrong)
         complain("%s: line %" PRIu64 ": %s", path, reader->line, wrong);
     else if (state < 0)

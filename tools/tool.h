@@ -40,6 +40,15 @@ const char *number_mib(uint64_t bytes, char out[NUMBER_SIZE]);
 void *grow(void *array, size_t *capacity, size_t needed, size_t item_size);
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* ---- progress.c: one line on a terminal, once the work has taken more than a second */
+struct progress {
+    int64_t start; /* seconds */
+    bool is_wanted, is_shown;
+};
+struct progress progress_start(void);
+void progress_show(struct progress *progress, const char *verb, const char *path, const char *done);
+void progress_end(struct progress *progress);
+
 /* ---- event_log.c: reads a log row by row, strictly, in bounded memory */
 enum log_kind { LOG_NEXT, LOG_PREV, LOG_MSG, LOG_KINDS };
 struct log_row {
