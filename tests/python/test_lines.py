@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import pmttest
 import test_oracle
-from logcheck import C_ROWS, Event, between, check_same, check_whole, event_of
+from logcheck import C_ROWS, Event, between, check_same, check_whole, event_of, read_name
 from pmttest import each, equal, main, run, skip, test
 
 pmttest.TESTS.clear()  # of test_oracle, whose helpers are used here
@@ -34,8 +34,8 @@ def oracle(python, name):
     with open(record, encoding="ascii") as lines:
         for line in lines:
             what, file, number, function, thread = line.split()
-            threads[thread].append(Event(WHAT[what], test_oracle.read_name(file), int(number),
-                                         test_oracle.read_name(function)))
+            threads[thread].append(Event(WHAT[what], read_name(file), int(number),
+                                         read_name(function)))
     return list(threads.values())
 
 
