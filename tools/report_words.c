@@ -204,7 +204,7 @@ static void print_processes(const struct report *report)
     printf("  %16s %10.1f %12s %12.1f  in total\n", number_signed(totals->of[LIVE_BYTES], bytes),
            mib(totals->of[LIVE_BYTES]), number_signed(inherited, number), mib(totals->of[PEAK_BYTES]));
     if (inherited)
-        puts("  What is inherited was made by the parent before the fork, and counts in the parent too.");
+        puts("  What a child inherited was made before the fork: it counts in the parent too, live and in total.");
 }
 
 /* ---- marks and snapshots */
