@@ -60,7 +60,7 @@ bool capture_sums_are_figures(const struct capture *capture)
                               state->break_bytes,  state->rss_bytes,        state->rss_peak_bytes};
     int64_t totals[OWNERS][TOTALS], figures[TOTALS], size = 0;
     memcpy(totals, state->owners, sizeof totals);
-    bool is_good = are_figures(others, sizeof others / sizeof *others, &size);
+    bool is_good = are_figures(others, sizeof others / sizeof *others, &size) && state->peak_error_bytes >= 0;
     for (int owner = 0; owner < OWNERS && is_good; owner++)
         is_good = are_figures(totals[owner], TOTALS, &size);
     size = 0;
