@@ -42,6 +42,11 @@ const char *pmt_python_version(void)
     return version[0] ? version : NULL;
 }
 
+const struct pmt_elf *pmt_attach_object(void)
+{
+    return &python;
+}
+
 /* Whether Python's allocators are counted: with --sites exact, which keeps the table of blocks. */
 bool pmt_python_counts(void)
 {

@@ -3,7 +3,8 @@
  *    attach.c   finds CPython, waits until it is ready, starts and stops the rest
  *    pyapi.c    the resolved table of CPython functions: py.NAME(...)
  *    pyver.c    what differs from version to version
- *    events.c   chooses the engine that tells events; the engines: profiler.c
+ *    events.c   chooses the engine that tells events; the engines: evalframe.c, profiler.c
+ *    pystate.c  thread states and frames, for evalframe.c; getitem.c mends 3.11.0 for it
  *    frames.c   names of code objects for the log
  *    domains.c  the three allocator domains, wrapped
  *    points.c   MEMPOINTs
@@ -39,6 +40,8 @@ int pmt_pyver_minor(const char *version);
 PyObject *pmt_pyver_place(PyFrameObject *frame, int64_t *position);
 int pmt_pyver_line(const void *code, int64_t position);
 void pmt_pyver_check_layout(PyFrameObject *frame);
+bool pmt_pyver_frame_layout(int *code, int *place);
+const char *pmt_pyver_inner_frame(PyFrameObject *frame);
 bool pmt_pyver_is_outermost(PyFrameObject *frame);
 PyThreadState *pmt_pyver_current_thread(void);
 void pmt_pyver_profile_new_threads(PyThreadState *current, Py_tracefunc function);
@@ -78,7 +81,7 @@ struct pmt_engine {
     void (*begin)(void);   /* the first CALL is being logged: events come from here, its RETURN is the first that can */
     void (*see_new_threads)(PyThreadState *current); /* one is about to start; NULL: it needs no telling */
 };
-extern const struct pmt_engine pmt_profiler;
+extern const struct pmt_engine pmt_evalframe, pmt_profiler;
 void pmt_events_start(void);
 void pmt_events_stop(void);
 void pmt_events_thread_created(void);
@@ -95,7 +98,11 @@ static inline void pmt_events_log(enum pmt_what what, PyObject *code, int64_t po
 extern const struct pmt_namer pmt_frames_namer;
 bool pmt_frames_start(void);
 
+/* getitem.c */
+bool pmt_getitem_keep_general(const struct pmt_elf *python);
+
 /* attach.c */
+const struct pmt_elf *pmt_attach_object(void); /* the executable or library that holds CPython */
 bool pmt_attach_wait(PyFrameObject *frame, int what);
 
 #pragma GCC visibility pop
