@@ -279,9 +279,15 @@ void pmt_maps_after_fork(void);
 /* ---- large.c: blocks of 128 KiB and more; see shadow.h. */
 void pmt_large_start(void);
 
+/* ---- cstack.c: where the C stack of the calling thread lies. */
+struct pmt_cstack {
+    uintptr_t low, high;
+};
+bool pmt_cstack_find(uintptr_t here, struct pmt_cstack *stack);
+
 /* ---- elf.c: symbols of loaded objects, read from their own tables: no loader lock is waited for, nothing is bound. */
 struct pmt_elf {
-    uintptr_t base, low, high;
+    uintptr_t base, low, high, data_low, data_high; /* data: what may be written to */
     const void *symbols, *hash, *gnu_hash, *versions, *dynamic;
     const char *strings;
     char path[256]; /* "" for the executable */

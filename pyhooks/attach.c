@@ -50,6 +50,11 @@ bool pmt_python_has_started(void)
     return has_started;
 }
 
+const struct pmt_elf *pmt_attach_object(void)
+{
+    return &python;
+}
+
 /* Whether Python's allocators are counted: with --sites exact, which keeps the table of blocks. */
 bool pmt_python_counts(void)
 {

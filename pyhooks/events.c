@@ -9,7 +9,7 @@
 #include "poison.h"
 
 /* Cheapest first. */
-static const struct pmt_engine *const engines[] = {&pmt_monitor, &pmt_profiler};
+static const struct pmt_engine *const engines[] = {&pmt_evalframe, &pmt_monitor, &pmt_profiler};
 
 static const struct pmt_engine *engine; /* Protected by the GIL, as all here. */
 enum pmt_events_state pmt_events_state;

@@ -3,9 +3,11 @@
  *    attach.c   finds CPython, waits until it is ready, starts and stops the rest
  *    pyapi.c    the resolved table of CPython functions: py.NAME(...)
  *    pyver.c    what differs from version to version
- *    events.c   chooses the engine that tells events; the engines: profiler.c, monitor.c (with toolid.c)
+ *    events.c   chooses the engine that tells events; the engines: evalframe.c, monitor.c (with
+ *               toolid.c), profiler.c
  *    slots.c    our profile and trace function beside the program's; setters.c notices when it sets one, told.c knows
  *               what it has been told
+ *    pystate.c  thread states and frames, for evalframe.c; getitem.c mends 3.11.0 for it
  *    frames.c   names of code objects for the log
  *    domains.c  the three allocator domains, wrapped
  *    stack.c    the stack of Python frames that an allocation is made from
@@ -47,6 +49,8 @@ int pmt_pyver_line(const void *code, int64_t position);
 #define PMT_POSITION_OFFSET ((int64_t)1 << 62)
 #define PMT_POSITION_LINE ((int64_t)1 << 61)
 void pmt_pyver_check_layout(PyFrameObject *frame);
+bool pmt_pyver_frame_layout(int *code, int *place);
+const char *pmt_pyver_inner_frame(PyFrameObject *frame);
 bool pmt_pyver_is_outermost(PyFrameObject *frame);
 PyThreadState *pmt_pyver_current_thread(void);
 void pmt_pyver_start(int minor, PyThreadState *current);
@@ -118,7 +122,7 @@ struct pmt_engine {
     void (*see_new_threads)(PyThreadState *current); /* one is about to start; NULL: it needs no telling */
     void (*end)(void);                               /* Python is about to be torn down; NULL: nothing is to be done */
 };
-extern const struct pmt_engine pmt_monitor, pmt_profiler;
+extern const struct pmt_engine pmt_evalframe, pmt_monitor, pmt_profiler;
 void pmt_events_start(const struct pmt_elf *python);
 void pmt_events_stop(void);
 void pmt_events_fall_back(void);
@@ -162,7 +166,11 @@ void pmt_setters_look(void);
 extern const struct pmt_namer pmt_frames_namer;
 bool pmt_frames_start(void);
 
+/* getitem.c */
+bool pmt_getitem_keep_general(const struct pmt_elf *python);
+
 /* attach.c */
+const struct pmt_elf *pmt_attach_object(void); /* the executable or library that holds CPython */
 bool pmt_attach_wait(PyFrameObject *frame, int what);
 
 #pragma GCC visibility pop

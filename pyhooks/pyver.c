@@ -116,11 +116,23 @@ PyObject *pmt_pyver_place(PyFrameObject *frame, int64_t *position)
     return read_pointer(frame, layout->code);
 }
 
+/* On 3.11 the profile function tells a CALL at the first RESUME, a frame evaluator is called before the instructions
+ * that precede it: their line is its line. (co_firsttraceable is before co_extra and the instructions: cpython/code.h)
+ */
+static int skip_start(const void *code, int offset)
+{
+    int resume;
+    if (version_minor != 11)
+        return offset;
+    memcpy(&resume, (const char *)code + first_instruction - 16, sizeof resume);
+    return offset < 2 * resume ? 2 * resume : offset;
+}
+
 /* Offset in bytes into the code's instructions of what pmt_pyver_place() gave. */
 static int offset_of(const void *code, int64_t position)
 {
     if (layout->inner)
-        return (int)(position - (int64_t)(uintptr_t)code - first_instruction);
+        return skip_start(code, (int)(position - (int64_t)(uintptr_t)code - first_instruction));
     return (int)(version_minor == 10 && position > 0 ? position * 2 : position);
 }
 
@@ -236,6 +248,22 @@ bool pmt_pyver_is_finished(const struct pmt_pyver_stack *stack, const char *fram
     int units;
     memcpy(&units, code + stack->traceable, sizeof units);
     return place >= code + first_instruction + 2 * (int64_t)units;
+}
+
+/* Offsets in a frame as pmt_pyver_inner_frame() gives it; false: they are not known. */
+bool pmt_pyver_frame_layout(int *code, int *place)
+{
+    if (!layout)
+        return false;
+    *code = layout->code;
+    *place = layout->place;
+    return true;
+}
+
+/* The frame that the interpreter works with: from 3.11 on not the object, which is made only when asked for. */
+const char *pmt_pyver_inner_frame(PyFrameObject *frame)
+{
+    return layout && layout->inner ? read_pointer(frame, layout->inner) : (const char *)frame;
 }
 
 /* Whether no Python frame called this one. */
