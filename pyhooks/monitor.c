@@ -110,7 +110,10 @@ CALLBACK(on_c_call)
 
 CALLBACK(on_c_return)
 {
-    return tell_c(PMT_C_RETURN, arguments);
+    PyObject *result = tell_c(PMT_C_RETURN, arguments);
+    if (PMT_UNLIKELY(pmt_deferral_is_waiting) && !pmt_deferral_finish(name_of_callable(arguments[2], arguments[3])))
+        return NULL;
+    return result;
 }
 
 CALLBACK(on_c_raise)
@@ -212,6 +215,16 @@ static PyObject *make_callback(vectorcallfunc callback)
     return NULL;
 }
 
+/* 0: there is no such event. */
+static long number_of(PyObject *events, const char *name)
+{
+    PyObject *object = py.PyObject_GetAttrString(events, name);
+    long number = object ? py.PyLong_AsLong(object) : 0;
+    if (object)
+        py.Py_DecRef(object);
+    return number;
+}
+
 static bool make_callbacks(PyObject *events)
 {
     all_numbers = 0;
@@ -219,10 +232,7 @@ static bool make_callbacks(PyObject *events)
         callbacks[i] = NULL;
         if (pmt_config.events < kinds[i].least)
             continue;
-        PyObject *number = py.PyObject_GetAttrString(events, kinds[i].name);
-        numbers[i] = number ? py.PyLong_AsLong(number) : 0;
-        if (number)
-            py.Py_DecRef(number);
+        numbers[i] = number_of(events, kinds[i].name);
         callbacks[i] = numbers[i] > 0 ? make_callback(kinds[i].callback) : NULL;
         if (!callbacks[i])
             return false;
@@ -306,7 +316,7 @@ static bool prepare(void)
     missing = module ? py.PyObject_GetAttrString(module, "MISSING") : NULL;
     disable = module ? py.PyObject_GetAttrString(module, "DISABLE") : NULL;
     bool is_able = missing && disable && events && has_plain_ints() && has_plain_descriptors() &&
-                   make_callbacks(events) && pmt_tool_start(module, make_way);
+                   make_callbacks(events) && pmt_tool_start(module, number_of(events, "CALL"), make_way);
     if (events)
         py.Py_DecRef(events);
     if (!is_able)

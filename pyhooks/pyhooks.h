@@ -3,11 +3,11 @@
  *    attach.c   finds CPython, waits until it is ready, starts and stops the rest
  *    pyapi.c    the resolved table of CPython functions: py.NAME(...)
  *    pyver.c    what differs from version to version
- *    events.c   chooses the engine that tells events; the engines: evalframe.c, monitor.c (with
- *               toolid.c), profiler.c
+ *    events.c   chooses the engine that tells events; the engines: evalframe.c, monitor.c, profiler.c
  *    slots.c    our profile and trace function beside the program's; setters.c notices when it sets one, told.c knows
  *               what it has been told
  *    pystate.c  thread states and frames, for evalframe.c; getitem.c mends 3.11.0 for it
+ *    toolid.c   monitor.c and the program's own tools; with deferral.c, and entry.c for the functions concerned
  *    frames.c   names of code objects for the log
  *    domains.c  the three allocator domains, wrapped
  *    stack.c    the stack of Python frames that an allocation is made from
@@ -137,8 +137,26 @@ static inline void pmt_events_log(enum pmt_what what, PyObject *code, int64_t po
         pmt_events_log_slow(what, code, position, c_name);
 }
 
+/* entry.c */
+typedef PyObject *(*pmt_many_function)(PyObject *, PyObject *const *, Py_ssize_t);
+struct pmt_entry {
+    PyCFunction original; /* what stood in the method table */
+    const char *name;
+    bool is_many; /* it is a pmt_many_function */
+};
+bool pmt_entry_hook(struct pmt_entry *entry, PyObject *object, PyCFunction one, pmt_many_function many);
+PyObject *pmt_entry_call(const struct pmt_entry *entry, PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+
+/* deferral.c */
+#define PMT_DEFERRED_MAX 3 /* arguments */
+extern bool pmt_deferral_is_waiting;
+void pmt_deferral_start(PyObject *all_events_function);
+PyObject *pmt_deferral_call(const struct pmt_entry *entry, PyObject *module, PyObject *const *arguments,
+                            Py_ssize_t count);
+bool pmt_deferral_finish(const char *name);
+
 /* toolid.c */
-bool pmt_tool_start(PyObject *monitoring, void (*named)(void));
+bool pmt_tool_start(PyObject *monitoring, long call, void (*named)(void));
 int pmt_tool_take(void);
 void pmt_tool_free(int id);
 bool pmt_tool_register(int id, long event, PyObject *callback);
@@ -148,7 +166,6 @@ bool pmt_tool_listen(int id, long events);
 #define PMT_SLOTS_CHAINED ((PyObject *)1) /* an observer's first argument when the program has a function as well */
 void pmt_slots_start(PyThreadState *current, Py_tracefunc observer, bool with_tracer);
 void pmt_slots_observe(PyThreadState *current, enum pmt_slot slot, Py_tracefunc observer);
-void pmt_slots_filter(void);
 unsigned pmt_slots_give(PyThreadState *thread);
 void pmt_slots_take(PyThreadState *thread, unsigned given);
 void pmt_slots_see_new_threads(PyThreadState *current);
