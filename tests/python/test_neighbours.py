@@ -84,7 +84,7 @@ def without_strays(line):
             while open_calls.pop() != name:
                 pass
         kept.append(word)
-    return ", ".join(word for word in kept if word)
+    return ", ".join(word for word in kept if word).replace("[, ", "[")
 
 
 def printed(text, case):
