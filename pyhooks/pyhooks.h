@@ -77,6 +77,7 @@ PyInterpreterState *pmt_pyver_interpreter(void);
 bool pmt_pyver_has_own_gils(void);
 bool pmt_pyver_has_monitoring(void);
 bool pmt_pyver_tells_c_methods(void);
+bool pmt_pyver_loses_opcodes(void);
 bool pmt_pyver_is_in_first_interpreter(void);
 bool pmt_pyver_has_atexit_of_interpreter(void);
 
@@ -156,7 +157,7 @@ PyObject *pmt_deferral_call(const struct pmt_entry *entry, PyObject *module, PyO
 bool pmt_deferral_finish(const char *name);
 
 /* toolid.c */
-bool pmt_tool_start(PyObject *monitoring, long call, void (*named)(void));
+bool pmt_tool_start(PyObject *monitoring, long call, void (*named)(int id));
 int pmt_tool_take(void);
 void pmt_tool_free(int id);
 bool pmt_tool_register(int id, long event, PyObject *callback);

@@ -319,6 +319,12 @@ bool pmt_pyver_tells_c_methods(void)
     return version_minor > 12 || version_micro >= 5;
 }
 
+/* Whether a function that is traced by opcodes (f_trace_opcodes) is so no longer when a second tool joins the first. */
+bool pmt_pyver_loses_opcodes(void)
+{
+    return version_minor >= 13;
+}
+
 /* Whether the caller, who holds a GIL, runs in the interpreter that is logged. */
 bool pmt_pyver_is_in_first_interpreter(void)
 {

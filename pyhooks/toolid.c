@@ -1,13 +1,14 @@
-/* toolid.c: the tool id by which monitor.c listens to sys.monitoring, kept out of the program's way.
+/* toolid.c: the tool ids by which monitor.c listens to sys.monitoring, kept out of the program's way.
  *
  * There are six ids, some with an owner by convention (0 debuggers, 1 coverage, 2 profilers, 5 optimizers), and a
- * program that takes one in use gets an error. So ours is not to be met: whichever id the program names to a function
+ * program that takes one in use gets an error. So ours are not to be met: whichever id the program names to a function
  * of sys.monitoring, we are gone from it before the function does its work.
  *
- *    sys.monitoring.use_tool_id(4, ...) -> method table -> make_way(4): ours? listen by 3 -> CPython's function
- *
- * Names of CPython are not interposed: the entries of the module's method table are made ours. */
+ *    sys.monitoring.use_tool_id(4, ...) -> method table, ours -> 4 is ours? then leave it for 3 -> CPython's function
+ */
 #include "pyhooks.h"
+
+#include <string.h>
 
 #include "poison.h"
 
@@ -19,6 +20,7 @@
     EACH(get_tool)                                                                                                     \
     EACH(register_callback) EACH(get_events) EACH(set_events) EACH(get_local_events) EACH(set_local_events)
 
+#define IDS 6
 enum function {
 #define INDEX(name) AT_##name,
     FUNCTIONS(INDEX) AT_all_events,
@@ -29,11 +31,13 @@ enum function {
 /* Protected by the GIL of the first interpreter, as all here. */
 static PyObject *objects[COUNT]; /* the functions of the module */
 static struct pmt_entry entries[COUNT];
-static long call_event;     /* the number of CALL */
-static int mine = -1;       /* the tool id */
-static long listened;       /* events that it listens to */
-static bool is_inside;      /* the call is our own */
-static void (*leave)(void); /* told when the program names our id */
+static long call_event;       /* the number of CALL */
+static bool is_inside;        /* the call is our own */
+static void (*leave)(int id); /* told when the program names an id of ours */
+static struct {
+    bool is_ours;
+    long events; /* that we listen to by it */
+} ids[IDS];
 
 /* ---- our own calls */
 
@@ -88,8 +92,8 @@ bool pmt_tool_listen(int id, long events)
     bool is_done = number && tell(AT_set_events, id, number, NULL);
     if (number)
         py.Py_DecRef(number);
-    if (is_done && id == mine)
-        listened = events;
+    if (is_done)
+        ids[id].events = events;
     return is_done;
 }
 
@@ -113,15 +117,15 @@ int pmt_tool_take(void)
     if (name)
         py.Py_DecRef(name);
     if (taken >= 0)
-        mine = taken;
+        ids[taken].is_ours = true;
     return taken;
 }
 
 void pmt_tool_free(int id)
 {
     tell(AT_free_tool_id, id, NULL, NULL);
-    if (id == mine)
-        mine = -1;
+    ids[id].is_ours = false;
+    ids[id].events = 0;
 }
 
 /* ---- calls of the program */
@@ -140,7 +144,7 @@ static long read_int(PyObject *object)
 
 static bool is_programs(void)
 {
-    return mine >= 0 && !is_inside && pmt_pyver_is_in_first_interpreter();
+    return !is_inside && pmt_pyver_is_in_first_interpreter();
 }
 
 /* Whether the call will have a tool of the program's listen to calls, which it does not yet. */
@@ -159,8 +163,9 @@ static bool begins_calls(enum function which, PyObject *const *arguments, Py_ssi
 
 static PyObject *handle(enum function which, PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
-    if (count > 0 && is_programs() && read_int(arguments[0]) == mine)
-        leave();
+    long id = count > 0 && is_programs() ? read_int(arguments[0]) : -1;
+    if (id >= 0 && id < IDS && ids[id].is_ours)
+        leave((int)id);
     if (begins_calls(which, arguments, count))
         return pmt_deferral_call(&entries[which], module, arguments, count);
     return pmt_entry_call(&entries[which], module, arguments, count);
@@ -182,12 +187,14 @@ FUNCTIONS(WRAPPERS)
 static PyObject *all_events(PyObject *module, PyObject *unused)
 {
     (void)unused;
-    long events = is_programs() ? listened : 0;
-    if (events)
-        pmt_tool_listen(mine, 0);
+    long events[IDS] = {0};
+    for (int id = 0; id < IDS && is_programs(); id++)
+        if ((events[id] = ids[id].events) != 0)
+            pmt_tool_listen(id, 0);
     PyObject *result = pmt_entry_call(&entries[AT_all_events], module, NULL, 0);
-    if (events)
-        pmt_tool_listen(mine, events);
+    for (int id = 0; id < IDS; id++)
+        if (events[id])
+            pmt_tool_listen(id, events[id]);
     return result;
 }
 
@@ -205,12 +212,12 @@ static const struct {
 };
 
 /* Whether tool ids can be had from `monitoring`; `call` is the number of its event CALL. `named` is called when the
- * program names the id that is taken. */
-bool pmt_tool_start(PyObject *monitoring, long call, void (*named)(void))
+ * program names an id that is taken, with that. */
+bool pmt_tool_start(PyObject *monitoring, long call, void (*named)(int id))
 {
     leave = named;
-    mine = -1;
     call_event = call;
+    memset(ids, 0, sizeof ids);
     for (int i = 0; i < COUNT; i++) {
         PyObject *function = py.PyObject_GetAttrString(monitoring, wrappers[i].name);
         objects[i] = function;
