@@ -111,23 +111,9 @@ struct text capture_meta(const struct capture *capture, const char *key)
     return found;
 }
 
+/* What the library itself says that a user has to know. */
 static void warn_of_meta(struct capture *capture)
 {
-    static const struct {
-        const char *key, *value, *means;
-    } inexact[] = {
-        {"sites", "off", "with --sites off"},
-        {"sites", "sample", "with --sites sample"},
-        {"heap", "glibc", "where blocks are not followed"},
-        {"heap", "other", "with this allocator"},
-    };
-    for (size_t i = 0; i < sizeof inexact / sizeof *inexact; i++) {
-        if (!text_equal(capture_meta(capture, inexact[i].key), text_of(inexact[i].value)))
-            continue;
-        capture_warn(capture, "%s bytes are block sizes as the allocator rounds them, not what was requested",
-                     inexact[i].means);
-        break;
-    }
     for (size_t i = 0; i < capture->meta_count; i += 2) {
         struct text value = capture->meta[i + 1];
         if (text_equal(capture->meta[i], text_of("warning")))
