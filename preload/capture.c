@@ -44,7 +44,7 @@ static int growths;
 static int64_t growth_base; /* live bytes at the last growth snapshot */
 static uint64_t lost_snapshots;
 static int64_t status_ns, rss_peak; /* when it was last read */
-static int64_t worst_tick_ns;       /* CPU, said at -vv */
+static int64_t spent_ns, worst_ns;  /* CPU of all ticks, and of the longest: said at -vv */
 
 /* ---- the file */
 
@@ -265,7 +265,8 @@ static void tick_locked(const struct reason *reason)
     int64_t cpu_ns = pmt_sys_clock_ns(CLOCK_THREAD_CPUTIME_ID) - start_cpu_ns;
     int64_t now_ns = pmt_sys_clock_ns(CLOCK_MONOTONIC);
     int64_t pause_ns = max_of(cpu_ns * SHARE_OF_CPU, (now_ns - start_ns) * SHARE_OF_TIME);
-    worst_tick_ns = max_of(worst_tick_ns, cpu_ns);
+    spent_ns += cpu_ns;
+    worst_ns = max_of(worst_ns, cpu_ns);
     tick_ns = now_ns + max_of(TICK_NS, pause_ns);
     tick_least_ns = now_ns + max_of(TICK_LEAST_NS, pause_ns);
     __atomic_store_n(&due_ns, tick_least_ns, __ATOMIC_RELAXED);
@@ -361,7 +362,8 @@ void pmt_capture_end(int status)
     tick_now((struct reason){PMT_ENDED_EXIT, status & 0xff, when.has_exit && exit_snapshot == 0});
     __atomic_store_n(&due_ns, INT64_MAX, __ATOMIC_RELAXED);
     if (sequence > 0)
-        pmt_say(PMT_VERBOSE_DEBUG, "capture: %lu ticks, the longest %ld us", sequence, worst_tick_ns / 1000);
+        pmt_say(PMT_VERBOSE_DEBUG, "capture: %lu ticks, %ld us of CPU each, the longest %ld us", sequence,
+                spent_ns / 1000 / (int64_t)sequence, worst_ns / 1000);
 }
 
 /* The process becomes another program, or goes on if it cannot. A child of fork that has written nothing leaves
@@ -411,7 +413,7 @@ void pmt_capture_after_fork(void)
     lost_snapshots = sequence = 0;
     snapshots = exit_snapshot = 0;
     growths = 0;
-    status_ns = rss_peak = worst_tick_ns = 0;
+    status_ns = rss_peak = spent_ns = worst_ns = 0;
     inherited = (struct pmt_net){0, 0};
     is_off = false;
     is_forked = true;

@@ -34,7 +34,7 @@ bool pmt_snapshot_take(struct pmt_snapshot *snapshot, enum pmt_snapshot_kind kin
         rest.bytes += live.bytes;
         rest.blocks += live.blocks;
     }
-    for (uint32_t site = PMT_SITE_OTHER; site < site_count; site++) {
+    for (uint32_t site = PMT_SITE_NATIVE + 1; site < site_count; site++) {
         struct pmt_record_site record;
         pmt_site_get(site, &record);
         add_held(snapshot, site, record.live_bytes, record.live_blocks);

@@ -37,6 +37,7 @@ static int finder_thread;           /* who found CPython: nobody else knows when
 
 enum stage { NONE, STARTING, IMPORTING_SITE, RUNNING, ENDED };
 static enum stage stage;
+static bool are_frames_known; /* of this interpreter */
 
 const char *pmt_python_version(void)
 {
@@ -134,16 +135,27 @@ static void begin_running(void)
     pmt_module_ready();
 }
 
+/* At the first frame that is seen: how frames are read. */
+static void learn_frames(PyFrameObject *frame)
+{
+    PyObject *type, *value, *traceback;
+    py.PyErr_Fetch(&type, &value, &traceback);
+    pmt_pyver_check_layout(frame);
+    if (pmt_heap == PMT_HEAP_EXACT)
+        pmt_stack_start(py.PyThreadState_Get(), frame);
+    py.PyErr_Restore(type, value, traceback);
+    are_frames_known = true;
+}
+
 /* Called at events until it returns true: Python is ready, and this event is the first to be logged. */
 bool pmt_attach_wait(PyFrameObject *frame, int what)
 {
     PyObject *type, *value, *traceback;
+    if (!are_frames_known && what == PyTrace_CALL)
+        learn_frames(frame);
     if (stage == RUNNING && what == PyTrace_CALL) {
         py.PyErr_Fetch(&type, &value, &traceback);
         begin_running();
-        pmt_pyver_check_layout(frame);
-        if (pmt_heap == PMT_HEAP_EXACT)
-            pmt_stack_start(py.PyThreadState_Get(), frame);
         py.PyErr_Restore(type, value, traceback);
         return true;
     }
@@ -259,6 +271,7 @@ static void see_main_interpreter(void)
     if (!current)
         return;
     stage = STARTING;
+    are_frames_known = false;
     pmt_pyver_start(pmt_pyver_minor(version), current);
     pmt_events_start(&python);
     pmt_say(PMT_VERBOSE_DECISIONS, "CPython %s in %s", version, python.path[0] ? python.path : "the executable");

@@ -77,8 +77,6 @@ static void take(PyThreadState *thread, enum pmt_slot which)
 {
     struct slot *slot = &slots[which];
     Py_tracefunc *cell = pmt_pyver_slot(thread, which), host = host_under(slot, *cell);
-    if (is_filtered && which == PMT_SLOT_PROFILE && !host && pmt_told_count)
-        pmt_told_take(py.PyEval_GetFrame()); /* of the return of this very call it hears no more */
     if (!slot->observer && !(is_filtered && which == PMT_SLOT_PROFILE && host))
         return;
     *cell = host ? over_host(slot, host) : slot->observer;

@@ -53,9 +53,13 @@ static size_t library_prefix(struct text path)
 
 static bool is_library(struct text path)
 {
-    static const char frozen[] = "<frozen ";
-    return library_prefix(path) > 0 ||
-           (path.size >= sizeof frozen - 1 && memcmp(path.at, frozen, sizeof frozen - 1) == 0);
+    static const char *const inside[] = {"<frozen ", "<pmt>"};
+    for (size_t i = 0; i < sizeof inside / sizeof *inside; i++) {
+        size_t size = strlen(inside[i]);
+        if (path.size >= size && memcmp(path.at, inside[i], size) == 0)
+            return true;
+    }
+    return library_prefix(path) > 0;
 }
 
 static struct text shorten(struct text path, struct text cwd)
@@ -143,19 +147,23 @@ static void print_no_frame(uint32_t stack, uint32_t owner)
         fputs(owner == OWNER_PYTHON ? "(Python, outside any function)" : "(native, no Python frame)", stdout);
 }
 
-/* The first frames of the program's own code among the callers; if there are none, the nearest callers. */
+/* The first frames of the program's own code among the callers; in a stack of libraries alone, the nearest callers. Of
+ * a recursion one. */
 static void print_own_callers(struct profile *profile, uint32_t stack)
 {
     bool has_own = false;
+    uint32_t last = profile_frame(profile, stack);
     for (uint32_t at = stack; !has_own && profile_frame(profile, at) != NO_FRAME; at = profile_parent(profile, at))
         has_own = !is_library(file_of(profile, profile_frame(profile, at)));
     int shown = 0;
+    stack = profile_parent(profile, stack);
     for (; shown < CALLERS_SHOWN && profile_frame(profile, stack) != NO_FRAME; stack = profile_parent(profile, stack)) {
         uint32_t frame = profile_frame(profile, stack);
-        if (has_own && is_library(file_of(profile, frame)))
+        if (frame == last || (has_own && is_library(file_of(profile, frame))))
             continue;
         fputs(" < ", stdout);
         print_frame(profile, frame, line_of(profile, frame));
+        last = frame;
         shown++;
     }
 }
@@ -185,7 +193,7 @@ void place_print(struct profile *profile, const struct view *view, const struct 
     } else {
         print_frame(profile, frame, line_of(profile, frame));
         if (!view->is_stacks)
-            print_own_callers(profile, profile_parent(profile, stack));
+            print_own_callers(profile, stack);
     }
     if (view->by == BY_STACK && frame != NO_FRAME && parts[SITE_OWNER] == OWNER_NATIVE)
         fputs(" (native)", stdout);
@@ -199,16 +207,21 @@ void place_print(struct profile *profile, const struct view *view, const struct 
     putchar('\n');
 }
 
-/* The frames behind the innermost, one a line. */
+/* The frames behind the innermost, one a line; those of a recursion in one line. */
 void place_print_callers(struct profile *profile, const struct row *row, int indent)
 {
     uint32_t stack = profile->sites.keys[row->site].part[SITE_STACK];
     if (stack < STACK_FIRST)
         return;
-    for (stack = profile_parent(profile, stack); stack >= STACK_FIRST; stack = profile_parent(profile, stack)) {
-        uint32_t frame = profile_frame(profile, stack);
+    stack = profile_parent(profile, stack);
+    while (stack >= STACK_FIRST) {
+        uint32_t frame = profile_frame(profile, stack), count = 0;
+        for (; profile_frame(profile, stack) == frame; stack = profile_parent(profile, stack))
+            count++;
         printf("%*s< ", indent, "");
         print_frame(profile, frame, line_of(profile, frame));
+        if (count > 1)
+            printf(" (%" PRIu32 " times)", count);
         putchar('\n');
     }
     if (stack == STACK_CUT)

@@ -131,10 +131,12 @@ static void print_live(const struct capture *capture)
     char number[2][NUMBER_SIZE];
     fputs("live     ", stdout);
     print_amount(capture->live_bytes[0] + capture->live_bytes[1], capture->live_blocks[0] + capture->live_blocks[1]);
-    fputs("\n           Python ", stdout);
-    print_amount(capture->live_bytes[OWNER_PYTHON], capture->live_blocks[OWNER_PYTHON]);
-    fputs("\n           native ", stdout);
-    print_amount(capture->live_bytes[OWNER_NATIVE], capture->live_blocks[OWNER_NATIVE]);
+    if ((capture->header.features & PMT_FEATURE_PYTHON) || capture->live_bytes[OWNER_PYTHON]) {
+        fputs("\n           Python ", stdout);
+        print_amount(capture->live_bytes[OWNER_PYTHON], capture->live_blocks[OWNER_PYTHON]);
+        fputs("\n           native ", stdout);
+        print_amount(capture->live_bytes[OWNER_NATIVE], capture->live_blocks[OWNER_NATIVE]);
+    }
     if (state->inherited_blocks || state->inherited_bytes) {
         fputs("\n           inherited at the fork ", stdout);
         print_amount(state->inherited_bytes, state->inherited_blocks);
@@ -204,7 +206,7 @@ static void print_processes(const struct report *report)
     printf("  %16s %10.1f %12s %12.1f  in total\n", number_signed(totals->of[LIVE_BYTES], bytes),
            mib(totals->of[LIVE_BYTES]), number_signed(inherited, number), mib(totals->of[PEAK_BYTES]));
     if (inherited)
-        puts("  What is inherited was made by the parent before the fork, and counts in the parent too.");
+        puts("  What a child inherited was made before the fork: it counts in the parent too, live and in total.");
 }
 
 /* ---- marks and snapshots */
@@ -317,7 +319,7 @@ void report_words(struct report *report)
         print_warnings(report);
     }
     if (!has_sites(report)) {
-        puts("\nno sites were recorded (--sites off): there is nothing to say about who holds the memory");
+        puts("\nno sites were recorded (--sites is not exact): there is nothing to say about who holds the memory");
     } else if (report->sort) {
         print_table(report, report->sort);
     } else {

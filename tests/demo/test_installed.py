@@ -9,6 +9,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
+import capture  # noqa: E402
 from pmttest import BUILD, check, equal, main, parse_summary, run, scratch, test  # noqa: E402
 
 DEMO = os.path.join(HERE, "service.py")
@@ -39,7 +40,9 @@ def the_demo_is_explained():
     summary = parse_summary(measured.pmt_lines)
     check(summary.command.endswith(DEMO) and summary.pid == measured.pid, "not the process that was run", summary)
 
-    (log,) = os.listdir(output)
+    found, log = sorted(os.listdir(output), key=lambda name: name[-3:], reverse=True)
+    check(found[:-4] == log[:-4], "the log and the capture have different stems", found, log)
+    capture.check_sums(capture.read(os.path.join(output, found)))
     done = subprocess.run([os.path.join(prefix, "bin", "pmt"), "log", "--json", os.path.join(output, log)],
                           stdout=subprocess.PIPE, check=True)
     told = json.loads(done.stdout)

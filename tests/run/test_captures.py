@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""`pmt report` on captures that are being written, and on the largest ones."""
+"""`pmt report` and `pmt diff` on captures that are being written, on the largest ones, and on those of real programs."""
+import glob
 import json
 import os
 import pathlib
 import random
 import resource
+import signal
 import struct
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
 import make_capture  # noqa: E402  (neighbours)
-from pmttest import BUILD, check, equal, main, scratch, skip, test  # noqa: E402
+from pmttest import BUILD, LIB, check, clean_env, equal, main, run, scratch, skip, test  # noqa: E402
 
 PMT = os.path.join(BUILD, "pmt")
 TICK = 0.01  # seconds; the library's shortest
@@ -152,6 +154,118 @@ def as_large_as_it_gets():
         equal((done.returncode, done.stderr), (0, b""), "status and complaints")
     check(best < 1, "the report takes %.2f s of CPU" % best)
     equal(done.stdout.count(b"add up"), 0, "sums that do not add up")
+
+
+# --- real programs ----------------------------------------------------------------------------------------------------
+
+PYTHON = "/usr/bin/python3"
+PROGRAM = """import json, os, sys, time
+def keep(n):
+    return [bytes(100) for _ in range(n)]
+def drop():
+    return len(json.dumps(["x" * 1000] * 20000))
+kept = keep(20000)
+drop()
+MEMPOINT('here')
+"""
+
+
+def captures(directory):
+    return sorted(glob.glob(os.path.join(directory, "*.pmt")))
+
+
+def closed_report(*words):
+    """The report, whose sites have to add up to its totals without a warning."""
+    whole = report(*words)
+    equal(whole["warnings"], [], "the warnings")
+    for name in FIGURES:
+        equal(sum(site[name] for site in whole["sites"]), whole["totals"][name], "the sum of " + name)
+    return whole
+
+
+def write_program(text):
+    path = os.path.join(scratch(), "program.py")
+    with open(path, "w") as file:
+        file.write(text)
+    return path
+
+
+def line_of(site):
+    return [(os.path.basename(frame["file"]), frame["line"], frame["function"]) for frame in site["stack"][:1]]
+
+
+@test
+def a_program_that_exits():
+    path = write_program(PROGRAM)
+    result = run([PYTHON, path], events="off")
+    whole = closed_report(*captures(result.dir))
+    process = whole["process"]
+    equal((process["pid"], process["argv"], process["exit"], process["ended"]), (result.pid, [PYTHON, path], 0, "exit"),
+          "the process")
+    site = max(whole["sites"], key=lambda site: (bool(site["stack"]), site["live_bytes"]))
+    equal(site["stack"][0]["function"] in ("keep", "<listcomp>") and site["stack"][0]["line"], 3, "the line that keeps")
+    equal([frame["line"] for frame in site["stack"] if frame["function"] == "<module>"], [6], "its caller")
+    check(site["live_blocks"] >= 20000, "blocks that are kept", site)
+    equal([mark["name"] for mark in whole["marks"] if mark["name"] == "here"], ["here"], "the mark")
+    focused = report("--focus", "program.py:drop", *captures(result.dir))["sites"]
+    check(sum(site["total_bytes"] for site in focused) > 20e6 > 1e6 > sum(site["live_bytes"] for site in focused),
+          "what drop() allocates is gone", focused[:2])
+
+
+@test
+def a_program_that_is_looked_at_and_killed():
+    path = write_program(PROGRAM + "print('ready', flush=True)\nfor i in range(3000):\n"
+                                   "    kept += keep(50)\n    time.sleep(0.01)\n")
+    directory = scratch()
+    process = subprocess.Popen([PYTHON, path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               env=clean_env({}, [LIB], directory, {"events": "off"}))
+    try:
+        equal(process.stdout.readline(), b"ready\n", "the first line")
+        first = closed_report(*captures(directory))
+        time.sleep(0.5)
+        second = closed_report(*captures(directory))
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    equal((first["process"]["ended"], second["process"]["ended"]), ("running", "running"), "the end of a running process")
+    check(second["totals"]["live_blocks"] > first["totals"]["live_blocks"], "it grows")
+    last = closed_report(*captures(directory))
+    equal((last["process"]["ended"], last["process"]["exit"]), ("killed", None), "the end")
+    check(last["totals"]["live_blocks"] >= second["totals"]["live_blocks"], "the last tick is the last")
+
+
+@test
+def a_program_that_grows():
+    path = write_program(PROGRAM + "for i in range(8):\n    kept += [bytearray(1 << 20)]\n")
+    result = run([PYTHON, path], events="off", snapshot="exit,+4M")
+    files = captures(result.dir)
+    whole = report("--sort", "growth", *files)
+    equal(whole["warnings"], [], "the warnings")
+    growth = whole["sites"][0]
+    equal((line_of(growth), growth["growth_blocks"]), ([("program.py", 10, "<module>")], 16), "what grew, 2 blocks each")
+    done = subprocess.run([PMT, "diff", "--json", "--from", "growth-1", *files], capture_output=True, timeout=60)
+    diff = json.loads(done.stdout)
+    equal([diff["sites"][0][name] for name in ("live_bytes_diff", "live_blocks_diff")],
+          [growth["growth_bytes"], growth["growth_blocks"]], "the difference to that snapshot")
+    equal(sum(site["live_bytes_diff"] for site in diff["sites"]), diff["totals"]["live_bytes_diff"], "the sum")
+
+
+@test
+def a_tree_of_processes():
+    path = write_program(PROGRAM + """
+for i in range(2):
+    if os.fork() == 0:
+        more = keep(10000)
+        sys.exit(i)
+    os.wait()
+""")
+    result = run([PYTHON, path], events="off")
+    whole = closed_report(*captures(result.dir))
+    equal(whole["process"]["pid"], result.pid, "the root")
+    equal([entry["exit"] for entry in whole["processes"]], [0, 0, 1], "the ends, in the order of their start")
+    for entry in whole["processes"][1:]:
+        equal(entry["ppid"], result.pid, "the parent")
+        check(entry["totals"]["inherited_bytes"] > 2e6, "what a child inherited", entry)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 /* lib_neighbour.c: a profiler and a tracer written in C, as third parties write them: they call PyEval_SetProfile and
- * PyEval_SetTrace themselves. Loaded with ctypes.PyDLL under any CPython. What is told to them is kept as text, a letter
- * an event. */
+ * PyEval_SetTrace themselves. Loaded with ctypes.PyDLL under any CPython. What is told to them is kept as text, a
+ * letter an event. */
 #include <string.h>
 
 /* As in Include/pystate.h; an own declaration, since one library is to serve every version. */

@@ -1,10 +1,11 @@
-/* static_badwrite HOW SIZE REPORT command...: runs the command with a disk that fails under its event logs and captures.
+/* static_badwrite HOW SIZE REPORT command...: runs the command with a disk that fails under its event logs and
+ * captures.
  *
  *   the command: write, pwrite ... -> seccomp filter -> notification -> badwrite decides -> answer
  *
  * HOW is `short` (every other write takes only half), `EINTR` (every other write is interrupted), or `EIO`, `ENOSPC`,
- * `EDQUOT`: every write fails once the file has SIZE bytes. Only files named *.log and *.pmt are touched. The answers are the
- * kernel's own as the command sees them, so it works however the writes are made. REPORT receives the number of
+ * `EDQUOT`: every write fails once the file has SIZE bytes. Only files named *.log and *.pmt are touched. The answers
+ * are the kernel's own as the command sees them, so it works however the writes are made. REPORT receives the number of
  * writes that were spoilt, by which a test knows that it tested something. Ends as the command ends. Linked statically,
  * so that nothing is preloaded into it. */
 #define _GNU_SOURCE

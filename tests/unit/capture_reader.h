@@ -115,7 +115,7 @@ static inline int64_t peak_of(const struct pmt_record_site *record)
 /* All sites together are the totals. */
 static inline void check_sums(void)
 {
-    int64_t live = 0, peak = 0, total = 0, blocks = 0;
+    int64_t live = 0, peak = 0, total = 0, number = 0;
     for (uint32_t id = 0; id < count_sites(); id++) {
         const struct pmt_record_site *record = site_in_file(id);
         assert_true(record->sequence > 0 && record->sequence <= file.state.sequence);
@@ -123,11 +123,11 @@ static inline void check_sums(void)
         live += record->live_bytes;
         peak += peak_of(record);
         total += (int64_t)record->total_bytes;
-        blocks += (int64_t)record->total_blocks;
+        number += (int64_t)record->total_blocks;
     }
     assert_int_equal(live, file.state.owners[0].live_bytes + file.state.owners[1].live_bytes);
     assert_int_equal(total, file.state.owners[0].total_bytes + file.state.owners[1].total_bytes);
-    assert_int_equal(blocks, file.state.owners[0].total_blocks + file.state.owners[1].total_blocks);
+    assert_int_equal(number, file.state.owners[0].total_blocks + file.state.owners[1].total_blocks);
     assert_int_equal(peak, file.state.peak_bytes);
 }
 

@@ -1,6 +1,7 @@
 /* config.c: defaults, the checks of every kind of option, and what is said about bad and unknown variables. */
 #include "unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static char problems[8][1024];
@@ -175,6 +176,56 @@ static void variables_are_found_by_their_whole_name(void **state)
     assert_null(pmt_config_find(NULL, "PMT_D"));
 }
 
+/* NAME=value of every row that is not at its default. */
+static void what_is_in_effect_can_be_told(void **state)
+{
+    char events[] = "PMT_EVENTS=python", sample[] = "PMT_SAMPLE=1M", dir[] = "PMT_DIR=/a", follow[] = "PMT_FOLLOW=0",
+         depth[] = "PMT_DEPTH=64", summary[] = "PMT_SUMMARY=nonsense";
+    char *environment[] = {events, sample, dir, follow, depth, summary, NULL};
+    char told[1000] = "", value[100];
+    struct pmt_text text;
+    bool is_initial;
+    (void)state;
+    problem_count = 0;
+    pmt_config_load(environment, note_problem);
+    pmt_text_init(&text, value, sizeof value);
+    const char *name;
+    for (size_t row = 0; (name = pmt_config_describe(row, &text, &is_initial)); row++) {
+        if (!is_initial)
+            snprintf(told + strlen(told), sizeof told - strlen(told), "%s=%s ", name, value);
+        pmt_text_init(&text, value, sizeof value);
+    }
+    assert_string_equal(told, "PMT_DIR=/a PMT_EVENTS=python PMT_SAMPLE=1048576 PMT_FOLLOW=0 ");
+}
+
+static void snapshots_are_asked_for_in_words(void **state)
+{
+    static const struct {
+        char entry[60];
+        struct pmt_when when;
+    } cases[] = {
+        {"PMT_SNAPSHOT=peak,exit", {.has_exit = true}},
+        {"PMT_SNAPSHOT=peak", {.has_exit = false}},
+        {"PMT_SNAPSHOT=+256M", {.growth = 256 << 20}},
+        {"PMT_SNAPSHOT=exit,+2K,+1K,+3K", {.has_exit = true, .growth = 1024}},
+        {"PMT_SNAPSHOT=80%,peak", {.has_unbuilt = true}},
+        {"PMT_SNAPSHOT=signal,exit", {.has_exit = true, .has_unbuilt = true}},
+        {"PMT_SNAPSHOT=exi", {.has_exit = true}}, /* not accepted: the default */
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        static char entry[60];
+        char *environment[] = {entry, NULL};
+        strcpy(entry, cases[i].entry);
+        problem_count = 0;
+        pmt_config_load(environment, note_problem);
+        struct pmt_when when = pmt_config_when();
+        assert_int_equal(when.has_exit, cases[i].when.has_exit);
+        assert_int_equal(when.has_unbuilt, cases[i].when.has_unbuilt);
+        assert_int_equal(when.growth, cases[i].when.growth);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +237,8 @@ int main(void)
         cmocka_unit_test(unknown_variables_are_named),
         cmocka_unit_test(foreign_and_internal_variables_are_left_alone),
         cmocka_unit_test(every_bad_variable_gets_a_line),
+        cmocka_unit_test(what_is_in_effect_can_be_told),
+        cmocka_unit_test(snapshots_are_asked_for_in_words),
         cmocka_unit_test(variables_are_found_by_their_whole_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
