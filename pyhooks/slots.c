@@ -24,6 +24,7 @@ static struct slot {
     Py_tracefunc hosts[HOSTS_MAX];
     const Py_tracefunc *over; /* over[i] calls the observer, then hosts[i] */
     int host_count;
+    bool is_counted; /* ours, for the thread in which it was set first: see pmt_pyver_counts_functions() */
 } slots[PMT_SLOTS]; /* Protected by the GIL. */
 
 static bool are_known; /* slots can be written directly */
@@ -243,6 +244,21 @@ static void end_in(PyThreadState *thread)
     give(thread, observed);
 }
 
+/* In the caller's thread, whatever is there. */
+static void begin_counted(PyThreadState *current, enum pmt_slot which)
+{
+    struct slot *slot = &slots[which];
+    Py_tracefunc *cell = pmt_pyver_slot(current, which);
+    if (pmt_pyver_counts_functions() && !slot->is_counted) {
+        slot->is_counted = true;
+        if (!*cell)
+            (which == PMT_SLOT_PROFILE ? py.PyEval_SetProfile : py.PyEval_SetTrace)(slot->observer, NULL);
+        else
+            count_once_more(which);
+    }
+    take(current, which);
+}
+
 static void keep_observer(struct slot *slot, Py_tracefunc observer)
 {
     int i = 0;
@@ -262,11 +278,12 @@ void pmt_slots_observe(PyThreadState *current, enum pmt_slot which, Py_tracefunc
     if (!are_known)
         set(observer, NULL);
     else if (observer) {
-        take(current, which); /* counted from the start: pmt_pyver_check_slots() */
+        begin_counted(current, which);
         pmt_pyver_each_thread(begin_in);
-    } else if (pmt_pyver_counts_functions() && is_ours(&slots[which], *pmt_pyver_slot(current, which)))
+    } else if (pmt_pyver_counts_functions() && is_ours(&slots[which], *pmt_pyver_slot(current, which))) {
         set(NULL, NULL);
-    else
+        slots[which].is_counted = false;
+    } else
         pmt_pyver_each_thread(end_in);
     if (are_known && !pmt_pyver_counts_functions())
         find_thread_key(current);
@@ -276,8 +293,9 @@ void pmt_slots_observe(PyThreadState *current, enum pmt_slot which, Py_tracefunc
  * later, with pmt_slots_observe(), if `with_tracer`. */
 void pmt_slots_start(PyThreadState *current, Py_tracefunc observer, bool with_tracer)
 {
-    slots[PMT_SLOT_PROFILE] = (struct slot){.observer = observer, .ours = {observer}, .over = profile_over};
-    slots[PMT_SLOT_TRACE] = (struct slot){.over = trace_over};
+    slots[PMT_SLOT_PROFILE] =
+        (struct slot){.observer = observer, .ours = {observer}, .over = profile_over, .is_counted = true};
+    slots[PMT_SLOT_TRACE] = (struct slot){.over = trace_over, .is_counted = with_tracer};
     are_known = pmt_pyver_check_slots(current, observer, with_tracer);
     if (!are_known)
         pmt_say(PMT_VERBOSE_DECISIONS,

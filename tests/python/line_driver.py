@@ -2,7 +2,7 @@
 
     python line_driver.py SCRIPT [RECORD]
 
-Runs on CPython 3.12 and later.
+Runs on CPython 3.6 and later.
 """
 import atexit  # before the script does, since libpmt.so has imported it (test_attach.py, unnoticed)
 import gc

@@ -90,26 +90,37 @@ def without_strays(line):
 def printed(text, case):
     """From 3.12 on a program that sets a profile function is told of the return of every C function that is under way, if
     the code was instrumented before, for cProfile or for us."""
-    lines = text.splitlines()
     if case.python.version < (3, 12):
-        return lines
+        return text.splitlines()
+    lines = re.sub(r"'c_return:setprofile:\d+'(, )?", "", text).splitlines()
     below = lines.index("profile_set_below_c_functions") + 1
     lines[below] = re.sub(r"'c_return:(reduce|sorted):\d+'(, )?", "", lines[below])
     return [without_strays(line) for line in lines]
 
 
-@each([Case(python, events) for events in ("calls", "lines") for python in PYTHONS])
-def same_as_without_pmt(case):
+def compare(case, env, expected_lines):
     command = [case.python.path, *FLAGS, PROGRAM, ",".join(CASES)]
-    before = run(command, pmt=False, env=ENV, timeout=300)
+    before = run(command, pmt=False, env=env, timeout=300)
     equal((before.status, before.err), (0, ""), "the end without pmt")
-    result = run(command, env=ENV, timeout=300, threshold=0, events=case.events)
-    equal((result.status, result.err, result.pmt_lines), (0, "", []), "the end with pmt")
+    result = run(command, env=env, timeout=300, threshold=0, events=case.events)
+    equal((result.status, result.err, result.pmt_lines), (0, "", expected_lines), "the end with pmt")
     check_same(printed(result.out, case), printed(before.out, case), "lines printed")
     mine = [log for log in result.logs if log.endswith("_%d.log" % result.pid)]
     equal(len(mine), 1, "the number of the program's logs")
     equal(len(result.logs), 2, "the number of logs, with that of the child")
     compare_rows(check_whole(mine[0], threshold=0), case)
+
+
+@each([Case(python, events) for events in ("calls", "lines") for python in PYTHONS])
+def same_as_without_pmt(case):
+    compare(case, ENV, [])
+
+
+@each([Case(python, events) for events in ("calls", "lines") for python in PYTHONS if python.version >= (3, 12)])
+def same_when_tool_ids_are_taken(case):
+    """Where the program has all tool ids of sys.monitoring, events come from a profile and a trace function."""
+    compare(case, dict(ENV, NEIGHBOUR_TAKES_IDS="1"), [
+        "pmt: sys.monitoring cannot be used: the program uses all its tool ids; events by another way, at a higher cost"])
 
 
 if __name__ == "__main__":
