@@ -310,14 +310,6 @@ def statistics(profiler):
     return sorted((place[2].split(" at 0x")[0], counts[0], counts[1]) for place, counts in profiler.stats.items())
 
 
-def inert_sys():
-    """The module sys as `import sys` gives it, but for the setting functions."""
-    fake = type(sys)("sys")
-    fake.__dict__.update(sys.__dict__)
-    fake.setprofile, fake.settrace = callable, hash
-    return fake
-
-
 class Debugger(bdb.Bdb):
     def note(self, frame, what):
         self.steps.append((what, frame.f_code.co_name, frame.f_lineno))
@@ -566,34 +558,6 @@ def left_set():
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
-
-def to_hex(name):
-    return "x" + name.encode("utf-8", "surrogatepass").hex()
-
-
-def observe(events, whats):
-    def note(frame, event, argument):
-        if event in whats:
-            code = frame.f_code
-            function = argument.__name__ if event.startswith("c_") else code.co_name
-            events.append((event, code.co_filename, frame.f_lineno or 0, RENAMED.get(function, function),
-                           threading.get_ident()))
-        return note
-    return note
-
-
-def start_oracle(events, with_lines):
-    ORACLE["profile"] = observe(events, ("call", "return", "c_call", "c_return", "c_exception"))
-    threading.setprofile(ORACLE["profile"])
-    profile.sys = bdb.sys = inert_sys()
-    ORACLE["trace"] = lambda frame, event, argument: None
-    if with_lines:
-        ORACLE["trace"] = observe(events, ("line", "exception"))
-        threading.settrace(ORACLE["trace"])
-        sys.settrace(ORACLE["trace"])
-        sys._getframe(1).f_trace = ORACLE["trace"]
-    sys.setprofile(ORACLE["profile"])
-
 
 def main(names, record_path=None, kind=None):
     gc.disable()
