@@ -334,6 +334,13 @@ def names_that_hurt(python):
 
 
 @test
+def warnings():
+    """What is not counted is said in the capture too."""
+    (found,) = captures_in(run([target("own_malloc")], all=1).dir)
+    check("not counted" in found.meta["warning"][0], "no warning", *found.meta["warning"])
+
+
+@test
 def long_command_line():
     (found,) = captures_in(run([PYTHONS[-1].path, "-c", "pass"] + ["x" * 100] * 500).dir)
     check(3 < len(found.meta["argv"]) < 100, "%d arguments" % len(found.meta["argv"]))
