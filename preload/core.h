@@ -383,6 +383,7 @@ void pmt_capture_start(bool is_first);
 void pmt_capture_tick(void);
 void pmt_capture_mark(int kind, const char *name, size_t size, int64_t memory);
 void pmt_capture_warn(const char *words);
+void pmt_capture_problem(const char *words);
 void pmt_capture_final_reading(void);
 void pmt_capture_end(int status);
 void pmt_capture_exec(void);
