@@ -55,7 +55,12 @@ struct pmt_text {
 };
 void pmt_text_init(struct pmt_text *text, char *buffer, size_t size);
 void pmt_text_bytes(struct pmt_text *text, const char *bytes, size_t size);
-void pmt_text_string(struct pmt_text *text, const char *string);
+
+static inline void pmt_text_string(struct pmt_text *text, const char *string)
+{
+    pmt_text_bytes(text, string, __builtin_strlen(string)); /* of a literal known to the compiler */
+}
+
 void pmt_text_fill(struct pmt_text *text, char c, size_t count);
 void pmt_text_pad(struct pmt_text *text, size_t field_start, size_t width);
 void pmt_text_unsigned(struct pmt_text *text, uint64_t value);
