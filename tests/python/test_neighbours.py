@@ -123,6 +123,136 @@ def same_when_tool_ids_are_taken(case):
         "pmt: sys.monitoring cannot be used: the program uses all its tool ids; events by another way, at a higher cost"])
 
 
+# --- the debugger, with what is typed into it --------------------------------------------------------------------------
+
+TYPED = """
+b add
+c
+w
+n
+n
+p total
+until
+r
+!number = 5
+cl 1
+b 34
+c
+jump 35
+p first, second
+s
+s
+display last
+u
+d
+tbreak numbers
+debug add(2)
+n
+c
+retval
+a
+ll
+c
+restart
+b fails
+c
+u
+n
+n
+n
+interact
+q
+"""
+
+
+@each([Case(python, events) for events in ("calls", "lines", "python") for python in PYTHONS])
+def debugger_session(case):
+    """Breakpoints, steps, a jump, a nested debugger, a second run: what pdb prints is the same."""
+    command = [case.python.path, *FLAGS, "-m", "pdb", os.path.join(HERE, "debugged.py")]
+    before = run(command, pmt=False, env=ENV, stdin=TYPED)
+    check("Deleted breakpoint 1" in before.out and "-> skipped = last" in before.out, "the session did nothing", before.out)
+    result = run(command, env=ENV, stdin=TYPED, events=case.events, threshold=0)
+    check_same(result.out.splitlines(), before.out.splitlines(), "lines of pdb")
+    equal((result.status, result.err, result.pmt_lines), (before.status, before.err, []), "the end with pmt")
+
+
+# --- before our own start, and what is audited ------------------------------------------------------------------------
+
+SITE = """
+import sys, threading
+seen = []
+def profile(frame, event, argument):
+    seen.append((event, frame.f_code.co_name))
+def trace(frame, event, argument):
+    seen.append((event, frame.f_code.co_name, frame.f_lineno))
+    return trace
+threading.setprofile(profile)
+sys.setprofile(profile)
+sys.settrace(trace)
+"""
+AFTER_SITE = """
+import sys, sitecustomize
+def work():
+    return len("x")
+work()
+sys.settrace(None)
+work()
+print(sys.getprofile() is sitecustomize.profile)
+sys.setprofile(None)
+work()
+print(*sitecustomize.seen, sep="\\n")
+"""
+
+
+@each([Case(python, events) for events in ("calls", "lines", "python") for python in PYTHONS])
+def set_before_we_begin(case):
+    """sitecustomize sets a profile and a trace function."""
+    folder = pmttest.scratch()
+    with open(os.path.join(folder, "sitecustomize.py"), "w", encoding="ascii") as file:
+        file.write(SITE)
+    command, env = [case.python.path, "-s", "-B", "-c", AFTER_SITE], dict(ENV, PYTHONPATH=folder)
+    before = run(command, pmt=False, env=env)
+    result = run(command, env=env, events=case.events, threshold=0)
+    equal((result.status, result.err, result.pmt_lines), (before.status, before.err, []), "the end with pmt")
+    check_same(result.out.splitlines(), before.out.splitlines(), "lines printed")
+    events = [event_of(row) for row in check_whole(result.logs[0], threshold=0)]
+    equal([event.what for event in events if event.function == b"work"], (
+        ["CALL", "LINE", "RETURN"] if case.events == "lines" else ["CALL", "RETURN"]) * 3, "events of work()")
+
+
+AUDITED = """
+import sys, threading
+heard = []
+sys.addaudithook(lambda name, arguments: heard.append(name) if name.startswith("sys.set") else None)
+def hook(*arguments):
+    pass
+def work():
+    sys.setprofile(hook); sys.settrace(hook); sys.setprofile(None); sys.settrace(None)
+work()
+threading.setprofile(hook)
+thread = threading.Thread(target=work)
+thread.start(); thread.join()
+def refuse(name, arguments):
+    if name.startswith("sys.set"):
+        raise RuntimeError(name)
+sys.addaudithook(refuse)
+for setter in (sys.setprofile, sys.settrace):
+    try:
+        setter(hook)
+    except RuntimeError as error:
+        print(repr(error))
+print(sys.getprofile(), sys.gettrace(), heard)
+"""
+
+
+@each([Case(python, events) for events in ("calls", "lines") for python in PYTHONS if python.version >= (3, 8)])
+def audited(case):
+    """An audit hook of the program's hears nothing of ours, and may refuse its own functions."""
+    command = [case.python.path, *FLAGS, "-c", AUDITED]
+    before, result = run(command, pmt=False, env=ENV), run(command, env=ENV, events=case.events)
+    equal((result.status, result.out, result.err, result.pmt_lines), (before.status, before.out, before.err, []), "the end")
+
+
 if __name__ == "__main__":
     pmttest.describe_pythons()
     sys.exit(main())
