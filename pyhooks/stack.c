@@ -271,6 +271,7 @@ void pmt_stack_start(PyThreadState *thread, PyFrameObject *frame)
     pmt_stack_main_interpreter = pmt_pyver_interpreter();
     pmt_stack_has_own_gils = pmt_pyver_has_own_gils();
     if (found && pmt_stack_current_thread && do_offsets_hold(thread, frame)) {
+        pmt_peak_expect_python();
         pmt_python_has_stacks = true;
         pmt_domains_know_stacks(row);
     } else
