@@ -74,8 +74,10 @@ void pmt_notice_dlclose(void)
 void pmt_notice_pthread_create(void);
 void pmt_notice_pthread_create(void)
 {
-    if (pmt_real_resolve() && pmt_state == PMT_ON)
-        pmt_python_thread_created();
+    if (!pmt_real_resolve() || pmt_state != PMT_ON)
+        return;
+    pmt_peak_expect_threads();
+    pmt_python_thread_created();
 }
 
 /* CPython puts the thread's state there. */

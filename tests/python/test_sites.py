@@ -93,6 +93,24 @@ def depth(case):
     compare({stack: row for stack, row in got.items() if stack[0] and stack[0][0] == PROGRAM}, is_kept, "stacks", 2)
 
 
+@each(PYTHONS)
+def recursion(python):
+    """Stacks that differ in nothing but how often a function has called itself are told apart."""
+    functions, depths = 300, 72
+    outermost = (source("recursion"), line_of(source("recursion"), "kept.append"), "<module>")
+    held = in_exit_snapshot(capture_of(program(python, "recursion", functions, depths)))
+    expected, last_lines = {}, set()
+    for number in range(functions):
+        line, file = number % 50 + 3, "<%d>" % number
+        last_lines.add((file, line + 1, "call"))
+        for depth in range(depths):
+            frames = ((file, line + 1, "call"),) + ((file, line, "call"),) * depth + (outermost,)
+            stack = frames if len(frames) <= 64 else frames[:64] + (None,)
+            held_there = expected.get(stack, (0, 0))
+            expected[stack] = (held_there[0] + 1033, held_there[1] + 1)
+    compare({stack: row for stack, row in held.items() if stack and stack[0] in last_lines}, expected, "stacks", 2)
+
+
 # ---- the tool
 
 @each(some_pythons())
