@@ -116,6 +116,14 @@ PyObject *pmt_pyver_place(PyFrameObject *frame, int64_t *position)
     return read_pointer(frame, layout->code);
 }
 
+/* The same, to be read without a call. False: not known. */
+bool pmt_pyver_frame_offsets(struct pmt_frame_offsets *offsets)
+{
+    if (layout)
+        *offsets = (struct pmt_frame_offsets){layout->inner, layout->code, layout->place};
+    return layout != NULL;
+}
+
 /* Offset in bytes into the code's instructions of what pmt_pyver_place() gave. */
 static int offset_of(const void *code, int64_t position)
 {

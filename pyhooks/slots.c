@@ -25,7 +25,7 @@ static struct slot {
     const Py_tracefunc *over; /* over[i] calls the observer, then hosts[i] */
     int host_count;
     bool is_counted; /* ours, for the thread in which it was set first: see pmt_pyver_counts_functions() */
-} slots[PMT_SLOTS]; /* Protected by the GIL. */
+} slots[PMT_SLOTS];  /* Protected by the GIL. */
 
 static bool are_known;   /* slots can be written directly */
 static bool is_filtered; /* see pmt_slots_filter() */
