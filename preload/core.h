@@ -55,7 +55,12 @@ struct pmt_text {
 };
 void pmt_text_init(struct pmt_text *text, char *buffer, size_t size);
 void pmt_text_bytes(struct pmt_text *text, const char *bytes, size_t size);
-void pmt_text_string(struct pmt_text *text, const char *string);
+
+static inline void pmt_text_string(struct pmt_text *text, const char *string)
+{
+    pmt_text_bytes(text, string, __builtin_strlen(string)); /* of a literal known to the compiler */
+}
+
 void pmt_text_fill(struct pmt_text *text, char c, size_t count);
 void pmt_text_pad(struct pmt_text *text, size_t field_start, size_t width);
 void pmt_text_unsigned(struct pmt_text *text, uint64_t value);
@@ -279,9 +284,15 @@ void pmt_maps_after_fork(void);
 /* ---- large.c: blocks of 128 KiB and more; see shadow.h. */
 void pmt_large_start(void);
 
+/* ---- cstack.c: where the C stack of the calling thread lies. */
+struct pmt_cstack {
+    uintptr_t low, high;
+};
+bool pmt_cstack_find(uintptr_t here, struct pmt_cstack *stack);
+
 /* ---- elf.c: symbols of loaded objects, read from their own tables: no loader lock is waited for, nothing is bound. */
 struct pmt_elf {
-    uintptr_t base, low, high;
+    uintptr_t base, low, high, data_low, data_high; /* data: what may be written to */
     const void *symbols, *hash, *gnu_hash, *versions, *dynamic;
     const char *strings;
     char path[256]; /* "" for the executable */
@@ -377,6 +388,7 @@ void pmt_capture_start(bool is_first);
 void pmt_capture_tick(void);
 void pmt_capture_mark(int kind, const char *name, size_t size, int64_t memory);
 void pmt_capture_warn(const char *words);
+void pmt_capture_problem(const char *words);
 void pmt_capture_final_reading(void);
 void pmt_capture_end(int status);
 void pmt_capture_exec(void);

@@ -47,7 +47,7 @@ static void read_dynamic(struct pmt_elf *object, const ElfW(Dyn) * entry)
 static bool describe(const struct dl_phdr_info *info, struct pmt_elf *object)
 {
     const ElfW(Dyn) *dynamic = NULL;
-    *object = (struct pmt_elf){.base = info->dlpi_addr, .low = UINTPTR_MAX};
+    *object = (struct pmt_elf){.base = info->dlpi_addr, .low = UINTPTR_MAX, .data_low = UINTPTR_MAX};
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *header = &info->dlpi_phdr[i];
         uintptr_t start = info->dlpi_addr + header->p_vaddr;
@@ -57,6 +57,10 @@ static bool describe(const struct dl_phdr_info *info, struct pmt_elf *object)
             continue;
         object->low = start < object->low ? start : object->low;
         object->high = start + header->p_memsz > object->high ? start + header->p_memsz : object->high;
+        if (!(header->p_flags & PF_W))
+            continue;
+        object->data_low = start < object->data_low ? start : object->data_low;
+        object->data_high = start + header->p_memsz;
     }
     if (!dynamic)
         return false;

@@ -15,7 +15,8 @@ void pmt_text_init(struct pmt_text *text, char *buffer, size_t size)
     *text = (struct pmt_text){.start = buffer, .at = buffer, .end = buffer + size};
 }
 
-void pmt_text_bytes(struct pmt_text *text, const char *bytes, size_t size)
+/* Does not fit, or is cut already. */
+static PMT_SLOW void put_piecewise(struct pmt_text *text, const char *bytes, size_t size)
 {
     while (size > 0 && !text->is_cut) {
         size_t room = (size_t)(text->end - text->at);
@@ -32,15 +33,37 @@ void pmt_text_bytes(struct pmt_text *text, const char *bytes, size_t size)
     }
 }
 
-void pmt_text_string(struct pmt_text *text, const char *string)
+/* `size` bytes more, to be written at the result; NULL if there is no room for all of them. */
+static inline char *take_room(struct pmt_text *text, size_t size)
 {
-    pmt_text_bytes(text, string, strlen(string));
+    if (PMT_UNLIKELY(size > (size_t)(text->end - text->at) || text->is_cut))
+        return NULL;
+    char *at = text->at;
+    text->at += size;
+    text->total += size;
+    return at;
+}
+
+void pmt_text_bytes(struct pmt_text *text, const char *bytes, size_t size)
+{
+    char *at = take_room(text, size);
+    if (PMT_UNLIKELY(!at))
+        put_piecewise(text, bytes, size);
+    else if (size <= 8) /* most are a word or a sign: not worth a call */
+        for (size_t i = 0; i < size; i++)
+            at[i] = bytes[i];
+    else
+        memcpy(at, bytes, size);
 }
 
 void pmt_text_fill(struct pmt_text *text, char c, size_t count)
 {
-    while (count-- > 0)
-        pmt_text_bytes(text, &c, 1);
+    char *at = take_room(text, count);
+    if (PMT_LIKELY(at != NULL))
+        memset(at, c, count);
+    else
+        while (count-- > 0)
+            put_piecewise(text, &c, 1);
 }
 
 /* Blanks up to `width` bytes since `field_start`, a value of text->total: what printf does for %-Ns. */
@@ -168,6 +191,13 @@ void pmt_text_name(struct pmt_text *text, const char *bytes, size_t size)
 {
     const unsigned char *at = (const unsigned char *)bytes, *end = at + size;
     while (at < end) {
+        size_t plain = 0;
+        while (at + plain < end && at[plain] < 0x80 && !is_escaped(at[plain]))
+            plain++;
+        pmt_text_bytes(text, (const char *)at, plain);
+        at += plain;
+        if (at == end)
+            return;
         size_t length = utf8_length(at, (size_t)(end - at));
         if (length == 0 || is_escaped(*at)) {
             pmt_text_escaped_byte(text, *at++);

@@ -389,9 +389,12 @@ static void begin(char **environment)
     if (wants_summary())
         pmt_say_keep();
     struct pmt_elf first;
-    if (is_first && pmt_real_is_bypassed(&first))
-        pmt_say(PMT_VERBOSE_PROBLEMS, "malloc is %s: its blocks are not counted",
-                first.path[0] ? first.path : "the program's own");
+    if (pmt_real_is_bypassed(&first)) {
+        pmt_capture_warn("malloc is another's: its blocks are not counted");
+        if (is_first)
+            pmt_say(PMT_VERBOSE_PROBLEMS, "malloc is %s: its blocks are not counted",
+                    first.path[0] ? first.path : "the program's own");
+    }
     if (is_first && pmt_config.events == PMT_EVENTS_LINES)
         pmt_say(PMT_VERBOSE_DECISIONS,
                 "--events lines: this version logs no LINE and EXCEPT rows, but those of `calls`");

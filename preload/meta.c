@@ -25,6 +25,13 @@ void pmt_capture_warn(const char *words)
         __atomic_store_n(&warnings[number], words, __ATOMIC_RELEASE);
 }
 
+/* The same, and a line on stderr. */
+void pmt_capture_problem(const char *words)
+{
+    pmt_say(PMT_VERBOSE_PROBLEMS, "%s", words);
+    pmt_capture_warn(words);
+}
+
 /* ---- lines */
 
 static bool flush_text(struct pmt_text *text)

@@ -50,6 +50,11 @@ bool pmt_python_has_started(void)
     return has_started;
 }
 
+const struct pmt_elf *pmt_attach_object(void)
+{
+    return &python;
+}
+
 /* Whether Python's allocators are counted: with --sites exact, which keeps the table of blocks. */
 bool pmt_python_counts(void)
 {
@@ -126,12 +131,11 @@ static bool register_end(void)
 static void begin_running(void)
 {
     if (!pmt_frames_start() || !register_end())
-        pmt_say(PMT_VERBOSE_PROBLEMS, "atexit cannot be used: figures at exit are those after Python's end");
+        pmt_capture_problem("atexit cannot be used: figures at exit are those after Python's end");
     pmt_log_start(&pmt_frames_namer);
     pmt_log_lasting_names(python.low, python.high);
     if (pmt_heap == PMT_HEAP_EXACT && !pmt_domains_are_aligned())
-        pmt_say(PMT_VERBOSE_PROBLEMS,
-                "this Python's allocator aligns to 8 bytes: its small blocks are not all counted");
+        pmt_capture_problem("this Python's allocator aligns to 8 bytes: its small blocks are not all counted");
     pmt_module_ready();
 }
 
@@ -175,6 +179,7 @@ static void refuse(const char *full_version, const char *why)
 {
     is_refused = true;
     pmt_say(PMT_VERBOSE_PROBLEMS, "Python %s: %s; no Python events, native accounting only", full_version, why);
+    pmt_capture_warn("pmt does not know this Python: native accounting only");
 }
 
 /* Resolves the functions; false if this Python cannot be attached to. */

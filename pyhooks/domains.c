@@ -236,9 +236,8 @@ void pmt_domains_check(void)
             continue;
         install(domain, &top);
         if (!is_said)
-            pmt_say(PMT_VERBOSE_PROBLEMS,
-                    "another tool removed pmt from Python's allocators: blocks made meanwhile are "
-                    "not counted");
+            pmt_capture_problem(
+                "another tool removed pmt from Python's allocators: blocks made meanwhile are not counted");
         is_said = true;
     }
 }

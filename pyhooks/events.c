@@ -9,7 +9,7 @@
 #include "poison.h"
 
 /* Cheapest first. */
-static const struct pmt_engine *const engines[] = {&pmt_monitor, &pmt_profiler};
+static const struct pmt_engine *const engines[] = {&pmt_evalframe, &pmt_monitor, &pmt_profiler};
 
 static const struct pmt_engine *engine; /* Protected by the GIL, as all here. */
 enum pmt_events_state pmt_events_state;
@@ -27,8 +27,6 @@ static int wait_until_ready(PyObject *unused, PyFrameObject *frame, int what, Py
         pmt_slots_observe(py.PyThreadState_Get(), PMT_SLOT_PROFILE, NULL);
     if (!engine)
         return 0;
-    if (engine == &pmt_monitor && pmt_config.events != PMT_EVENTS_PYTHON)
-        pmt_slots_filter();
     PyObject *code = pmt_pyver_place(frame, &position);
     pmt_events_log(PMT_CALL, code, position, NULL);
     engine->begin();

@@ -13,17 +13,41 @@ bool pmt_frames_start(void)
     return name_filename && name_name;
 }
 
-/* Characters are read one by one: PyUnicode_AsUTF8 would allocate in the host and keep the result in its string. */
+#define BATCH 128
+
+/* Most names are ASCII: put by runs. */
+static void put_codepoints(struct pmt_text *text, const Py_UCS4 *codepoints, Py_ssize_t count)
+{
+    char run[BATCH];
+    size_t size = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (PMT_LIKELY(codepoints[i] < 0x80)) {
+            run[size++] = (char)codepoints[i];
+            continue;
+        }
+        pmt_text_name(text, run, size);
+        size = 0;
+        pmt_text_codepoint(text, codepoints[i]);
+    }
+    pmt_text_name(text, run, size);
+}
+
+/* Characters are copied out, or read one by one: PyUnicode_AsUTF8 would allocate in the host and keep the result in its
+ * string. */
 static void put_attribute(struct pmt_text *text, const void *code, PyObject *attribute)
 {
+    Py_UCS4 codepoints[BATCH];
     PyObject *string = py.PyObject_GetAttr((PyObject *)(uintptr_t)code, attribute);
     if (!string) {
         py.PyErr_Clear();
         return;
     }
     Py_ssize_t length = py.PyUnicode_GetLength(string);
-    for (Py_ssize_t i = 0; i < length; i++)
-        pmt_text_codepoint(text, py.PyUnicode_ReadChar(string, i));
+    if (length <= BATCH && py.PyUnicode_AsUCS4(string, codepoints, BATCH, 0))
+        put_codepoints(text, codepoints, length);
+    else
+        for (Py_ssize_t i = 0; i < length; i++)
+            pmt_text_codepoint(text, py.PyUnicode_ReadChar(string, i));
     py.Py_DecRef(string);
 }
 

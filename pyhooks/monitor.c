@@ -108,23 +108,16 @@ CALLBACK(on_c_call)
     return tell_c(PMT_C_CALL, arguments);
 }
 
-/* The program's own profile function comes before ours; a call that it is not told the end of, since it is gone, is
- * forgotten here. */
-static inline void forget_told(void)
-{
-    if (PMT_UNLIKELY(pmt_told_count))
-        pmt_told_take(py.PyEval_GetFrame());
-}
-
 CALLBACK(on_c_return)
 {
-    forget_told();
-    return tell_c(PMT_C_RETURN, arguments);
+    PyObject *result = tell_c(PMT_C_RETURN, arguments);
+    if (PMT_UNLIKELY(pmt_deferral_is_waiting) && !pmt_deferral_finish(name_of_callable(arguments[2], arguments[3])))
+        return NULL;
+    return result;
 }
 
 CALLBACK(on_c_raise)
 {
-    forget_told();
     return tell_c(PMT_C_EXCEPT, arguments);
 }
 
@@ -222,6 +215,16 @@ static PyObject *make_callback(vectorcallfunc callback)
     return NULL;
 }
 
+/* 0: there is no such event. */
+static long number_of(PyObject *events, const char *name)
+{
+    PyObject *object = py.PyObject_GetAttrString(events, name);
+    long number = object ? py.PyLong_AsLong(object) : 0;
+    if (object)
+        py.Py_DecRef(object);
+    return number;
+}
+
 static bool make_callbacks(PyObject *events)
 {
     all_numbers = 0;
@@ -229,10 +232,7 @@ static bool make_callbacks(PyObject *events)
         callbacks[i] = NULL;
         if (pmt_config.events < kinds[i].least)
             continue;
-        PyObject *number = py.PyObject_GetAttrString(events, kinds[i].name);
-        numbers[i] = number ? py.PyLong_AsLong(number) : 0;
-        if (number)
-            py.Py_DecRef(number);
+        numbers[i] = number_of(events, kinds[i].name);
         callbacks[i] = numbers[i] > 0 ? make_callback(kinds[i].callback) : NULL;
         if (!callbacks[i])
             return false;
@@ -254,59 +254,75 @@ static void drop_callbacks(void)
 
 static int tool = -1;
 
-static bool listen(int by)
+/* Another tool id of ours, with nobody to be called. Where CPython forgets who traces a function by opcodes as soon as
+ * it is watched by two tools instead of one, as with a debugger and us, it is watched by two from the beginning. */
+static int companion = -1;
+static long companion_events;
+
+static bool register_callbacks(int by)
 {
     for (size_t i = 0; i < KINDS; i++)
         if (callbacks[i] && !pmt_tool_register(by, numbers[i], callbacks[i]))
             return false;
-    return pmt_tool_listen(by, all_numbers);
+    return true;
 }
 
-static void leave(int by)
+static void leave(int id)
 {
-    pmt_tool_listen(by, 0);
-    for (size_t i = 0; i < KINDS; i++)
+    pmt_tool_listen(id, 0);
+    for (size_t i = 0; i < KINDS && id != companion; i++)
         if (callbacks[i])
-            pmt_tool_register(by, numbers[i], NULL);
-    pmt_tool_free(by);
+            pmt_tool_register(id, numbers[i], NULL);
+    pmt_tool_free(id);
 }
 
-/* Listens by another tool id than until now; false if none is to be had. */
-static bool move(void)
-{
-    int old = tool;
-    tool = pmt_tool_take();
-    if (tool >= 0 && !listen(tool)) {
-        leave(tool);
-        tool = -1;
-    }
-    if (old >= 0)
-        leave(old);
-    return tool >= 0;
-}
-
+/* Nobody can ask any more who is called for what: so nobody is told that it changes. */
 static void end(void)
 {
-    if (tool >= 0)
-        leave(tool);
-    tool = -1;
+    int ids[] = {tool, companion};
+    for (int i = 0; i < 2; i++)
+        if (ids[i] >= 0) {
+            pmt_tool_listen(ids[i], 0);
+            pmt_tool_free(ids[i]);
+        }
+    tool = companion = -1;
     drop_callbacks();
 }
 
 static void give_up(const char *why)
 {
     pmt_say(PMT_VERBOSE_PROBLEMS, "sys.monitoring cannot be used: %s; events by another way, at a higher cost", why);
+    if (tool >= 0)
+        leave(tool);
+    tool = -1;
     end();
     pmt_events_fall_back();
 }
 
-/* The program has to do with the tool id that is ours. */
-static void make_way(void)
+/* The program has to do with a tool id of ours. */
+static void make_way(int id)
 {
-    if (!move())
+    int other = pmt_tool_take();
+    bool is_able = true, is_begun = pmt_events_state == PMT_LOGGING;
+    if (id == companion) {
+        if (other >= 0 && is_begun)
+            pmt_tool_listen(other, companion_events);
+        leave(companion);
+        companion = other;
+        return;
+    }
+    if (other < 0 && companion >= 0) {
+        other = companion;
+        companion = -1;
+    }
+    is_able = other >= 0 && register_callbacks(other) && (!is_begun || pmt_tool_listen(other, all_numbers));
+    leave(tool);
+    tool = other;
+    if (!is_able)
         give_up("the program uses all its tool ids");
 }
 
+/* The ids are taken, and callbacks registered, before the program can have a hook that is told of it. */
 static bool prepare(void)
 {
     if (!pmt_pyver_has_monitoring())
@@ -315,8 +331,16 @@ static bool prepare(void)
     PyObject *events = module ? py.PyObject_GetAttrString(module, "events") : NULL;
     missing = module ? py.PyObject_GetAttrString(module, "MISSING") : NULL;
     disable = module ? py.PyObject_GetAttrString(module, "DISABLE") : NULL;
+    tool = companion = -1;
     bool is_able = missing && disable && events && has_plain_ints() && has_plain_descriptors() &&
-                   make_callbacks(events) && pmt_tool_start(module, make_way);
+                   make_callbacks(events) && pmt_tool_start(module, number_of(events, "CALL"), make_way);
+    if (is_able)
+        tool = pmt_tool_take();
+    is_able = tool >= 0 && register_callbacks(tool);
+    if (is_able && pmt_pyver_loses_opcodes()) {
+        companion = pmt_tool_take();
+        companion_events = number_of(events, "PY_YIELD");
+    }
     if (events)
         py.Py_DecRef(events);
     if (!is_able)
@@ -327,8 +351,10 @@ static bool prepare(void)
 
 static void begin(void)
 {
-    if (!move())
-        give_up("no tool id is free");
+    if (companion >= 0)
+        pmt_tool_listen(companion, companion_events);
+    if (!pmt_tool_listen(tool, all_numbers))
+        give_up("it takes no events");
 }
 
 const struct pmt_engine pmt_monitor = {"sys.monitoring", prepare, begin, NULL, end};

@@ -3,9 +3,11 @@
  *    attach.c   finds CPython, waits until it is ready, starts and stops the rest
  *    pyapi.c    the resolved table of CPython functions: py.NAME(...)
  *    pyver.c    what differs from version to version
- *    events.c   chooses the engine that tells events; the engines: profiler.c, monitor.c (with toolid.c)
+ *    events.c   chooses the engine that tells events; the engines: evalframe.c, monitor.c, profiler.c
  *    slots.c    our profile and trace function beside the program's; setters.c notices when it sets one, told.c knows
  *               what it has been told
+ *    pystate.c  thread states and frames, for evalframe.c; getitem.c mends 3.11.0 for it
+ *    toolid.c   monitor.c and the program's own tools; with deferral.c, and entry.c for the functions concerned
  *    frames.c   names of code objects for the log
  *    domains.c  the three allocator domains, wrapped
  *    stack.c    the stack of Python frames that an allocation is made from
@@ -53,6 +55,8 @@ int pmt_pyver_line(const void *code, int64_t position);
 #define PMT_POSITION_OFFSET ((int64_t)1 << 62)
 #define PMT_POSITION_LINE ((int64_t)1 << 61)
 void pmt_pyver_check_layout(PyFrameObject *frame);
+bool pmt_pyver_frame_layout(int *code, int *place);
+const char *pmt_pyver_inner_frame(PyFrameObject *frame);
 bool pmt_pyver_is_outermost(PyFrameObject *frame);
 PyThreadState *pmt_pyver_current_thread(void);
 void pmt_pyver_start(int minor, PyThreadState *current);
@@ -79,6 +83,7 @@ PyInterpreterState *pmt_pyver_interpreter(void);
 bool pmt_pyver_has_own_gils(void);
 bool pmt_pyver_has_monitoring(void);
 bool pmt_pyver_tells_c_methods(void);
+bool pmt_pyver_loses_opcodes(void);
 bool pmt_pyver_is_in_first_interpreter(void);
 bool pmt_pyver_has_atexit_of_interpreter(void);
 
@@ -124,7 +129,7 @@ struct pmt_engine {
     void (*see_new_threads)(PyThreadState *current); /* one is about to start; NULL: it needs no telling */
     void (*end)(void);                               /* Python is about to be torn down; NULL: nothing is to be done */
 };
-extern const struct pmt_engine pmt_monitor, pmt_profiler;
+extern const struct pmt_engine pmt_evalframe, pmt_monitor, pmt_profiler;
 void pmt_events_start(const struct pmt_elf *python);
 void pmt_events_stop(void);
 void pmt_events_fall_back(void);
@@ -139,8 +144,26 @@ PMT_HOT void pmt_events_log(enum pmt_what what, PyObject *code, int64_t position
         pmt_events_log_slow(what, code, position, c_name);
 }
 
+/* entry.c */
+typedef PyObject *(*pmt_many_function)(PyObject *, PyObject *const *, Py_ssize_t);
+struct pmt_entry {
+    PyCFunction original; /* what stood in the method table */
+    const char *name;
+    bool is_many; /* it is a pmt_many_function */
+};
+bool pmt_entry_hook(struct pmt_entry *entry, PyObject *object, PyCFunction one, pmt_many_function many);
+PyObject *pmt_entry_call(const struct pmt_entry *entry, PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+
+/* deferral.c */
+#define PMT_DEFERRED_MAX 3 /* arguments */
+extern bool pmt_deferral_is_waiting;
+void pmt_deferral_start(PyObject *all_events_function);
+PyObject *pmt_deferral_call(const struct pmt_entry *entry, PyObject *module, PyObject *const *arguments,
+                            Py_ssize_t count);
+bool pmt_deferral_finish(const char *name);
+
 /* toolid.c */
-bool pmt_tool_start(PyObject *monitoring, void (*named)(void));
+bool pmt_tool_start(PyObject *monitoring, long call, void (*named)(int id));
 int pmt_tool_take(void);
 void pmt_tool_free(int id);
 bool pmt_tool_register(int id, long event, PyObject *callback);
@@ -150,7 +173,6 @@ bool pmt_tool_listen(int id, long events);
 #define PMT_SLOTS_CHAINED ((PyObject *)1) /* an observer's first argument when the program has a function as well */
 void pmt_slots_start(PyThreadState *current, Py_tracefunc observer, bool with_tracer);
 void pmt_slots_observe(PyThreadState *current, enum pmt_slot slot, Py_tracefunc observer);
-void pmt_slots_filter(void);
 unsigned pmt_slots_give(PyThreadState *thread);
 void pmt_slots_take(PyThreadState *thread, unsigned given);
 void pmt_slots_see_new_threads(PyThreadState *current);
@@ -168,7 +190,11 @@ void pmt_setters_look(void);
 extern const struct pmt_namer pmt_frames_namer;
 bool pmt_frames_start(void);
 
+/* getitem.c */
+bool pmt_getitem_keep_general(const struct pmt_elf *python);
+
 /* attach.c */
+const struct pmt_elf *pmt_attach_object(void); /* the executable or library that holds CPython */
 bool pmt_attach_wait(PyFrameObject *frame, int what);
 
 #pragma GCC visibility pop

@@ -124,11 +124,23 @@ bool pmt_pyver_frame_offsets(struct pmt_frame_offsets *offsets)
     return layout != NULL;
 }
 
+/* On 3.11 the profile function tells a CALL at the first RESUME, a frame evaluator is called before the instructions
+ * that precede it: their line is its line. (co_firsttraceable is before co_extra and the instructions: cpython/code.h)
+ */
+static int skip_start(const void *code, int offset)
+{
+    int resume;
+    if (version_minor != 11)
+        return offset;
+    memcpy(&resume, (const char *)code + first_instruction - 16, sizeof resume);
+    return offset < 2 * resume ? 2 * resume : offset;
+}
+
 /* Offset in bytes into the code's instructions of what pmt_pyver_place() gave. */
 static int offset_of(const void *code, int64_t position)
 {
     if (layout->inner)
-        return (int)(position - (int64_t)(uintptr_t)code - first_instruction);
+        return skip_start(code, (int)(position - (int64_t)(uintptr_t)code - first_instruction));
     return (int)(version_minor == 10 && position > 0 ? position * 2 : position);
 }
 
@@ -246,6 +258,22 @@ bool pmt_pyver_is_finished(const struct pmt_pyver_stack *stack, const char *fram
     return place >= code + first_instruction + 2 * (int64_t)units;
 }
 
+/* Offsets in a frame as pmt_pyver_inner_frame() gives it; false: they are not known. */
+bool pmt_pyver_frame_layout(int *code, int *place)
+{
+    if (!layout)
+        return false;
+    *code = layout->code;
+    *place = layout->place;
+    return true;
+}
+
+/* The frame that the interpreter works with: from 3.11 on not the object, which is made only when asked for. */
+const char *pmt_pyver_inner_frame(PyFrameObject *frame)
+{
+    return layout && layout->inner ? read_pointer(frame, layout->inner) : (const char *)frame;
+}
+
 /* Whether no Python frame called this one. */
 bool pmt_pyver_is_outermost(PyFrameObject *frame)
 {
@@ -297,6 +325,12 @@ bool pmt_pyver_has_monitoring(void)
 bool pmt_pyver_tells_c_methods(void)
 {
     return version_minor > 12 || version_micro >= 5;
+}
+
+/* Whether a function that is traced by opcodes (f_trace_opcodes) is so no longer when a second tool joins the first. */
+bool pmt_pyver_loses_opcodes(void)
+{
+    return version_minor >= 13;
 }
 
 /* Whether the caller, who holds a GIL, runs in the interpreter that is logged. */

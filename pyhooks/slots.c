@@ -27,8 +27,7 @@ static struct slot {
     bool is_counted; /* ours, for the thread in which it was set first: see pmt_pyver_counts_functions() */
 } slots[PMT_SLOTS];  /* Protected by the GIL. */
 
-static bool are_known;   /* slots can be written directly */
-static bool is_filtered; /* see pmt_slots_filter() */
+static bool are_known; /* slots can be written directly */
 
 /* ---- one slot of one thread */
 
@@ -78,7 +77,7 @@ static void take(PyThreadState *thread, enum pmt_slot which)
 {
     struct slot *slot = &slots[which];
     Py_tracefunc *cell = pmt_pyver_slot(thread, which), host = host_under(slot, *cell);
-    if (!slot->observer && !(is_filtered && which == PMT_SLOT_PROFILE && host))
+    if (!slot->observer)
         return;
     *cell = host ? over_host(slot, host) : slot->observer;
     pmt_pyver_switch_on(thread);
@@ -144,7 +143,7 @@ void pmt_slots_take(PyThreadState *thread, unsigned given)
     if (!are_known || !pmt_pyver_is_logged(thread))
         return;
     for (int which = 0; which < PMT_SLOTS; which++)
-        if (given >> which & 1 || is_filtered || !pmt_pyver_counts_functions())
+        if (given >> which & 1 || !pmt_pyver_counts_functions())
             take(thread, which);
 }
 
@@ -266,14 +265,6 @@ static void keep_observer(struct slot *slot, Py_tracefunc observer)
     while (i < OURS_MAX - 1 && slot->ours[i] && slot->ours[i] != observer)
         i++;
     slot->ours[i] = observer;
-}
-
-/* Another engine watches calls of C functions. To CPython a call during which the program sets a profile function is
- * then one that is watched, and that function would be told of its return: it is kept from hearing of calls that it has
- * not heard begin. */
-void pmt_slots_filter(void)
-{
-    is_filtered = true;
 }
 
 /* From now on `observer` is called for every event of the slot, in every thread there is; NULL: nobody is. */

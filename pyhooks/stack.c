@@ -274,5 +274,5 @@ void pmt_stack_start(PyThreadState *thread, PyFrameObject *frame)
         pmt_python_has_stacks = true;
         pmt_domains_know_stacks(row);
     } else
-        pmt_say(PMT_VERBOSE_PROBLEMS, "the stacks of this Python cannot be read: allocations have no site");
+        pmt_capture_problem("the stacks of this Python cannot be read: allocations have no site");
 }

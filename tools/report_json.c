@@ -1,7 +1,8 @@
 /* report_json.c: `pmt report --json`: one object; of a site all figures, of several processes their sums. Beyond what
- * every report has: with several files `rss` and `peak_time` are null, since each process has its own in `processes`,
- * and marks and snapshots have a `pid`; sites have `owner` ("python", "native"), `is_cut` if --depth cut their stack,
- * `is_other` if they found no room, and with --sort growth `growth_bytes`, `growth_blocks`. */
+ * every report has: without sites the peak is null; with several files `rss` and `peak_time` are null, since each
+ * process has its own in `processes`, and marks and snapshots have a `pid`; sites have `owner` ("python", "native"),
+ * `is_cut` if --depth cut their stack, `is_other` if they found no room, and with --sort growth `growth_bytes`,
+ * `growth_blocks`. */
 #include "report.h"
 
 #include <inttypes.h>
@@ -25,40 +26,55 @@ static void print_rss(int64_t current, int64_t peak)
     putchar('}');
 }
 
-static void print_totals(const struct capture *captures, size_t count)
+struct sums {
+    struct figures figures;
+    int64_t python, native, peak_error, inherited_bytes, inherited_blocks, mapped, heap;
+    bool has_peak; /* that of --sites off is not known */
+};
+
+static struct sums sum_captures(const struct capture *captures, size_t count)
 {
-    struct figures totals = {{0}};
-    int64_t python = 0, native = 0, error = 0, bytes = 0, blocks = 0, mapped = 0, heap = 0;
+    struct sums sums = {.has_peak = true};
     for (size_t i = 0; i < count; i++) {
         const struct pmt_capture_state *state = &captures[i].state;
         struct figures figures = profile_totals(&captures[i]);
         for (int f = 0; f < FIGURES; f++)
-            totals.of[f] += figures.of[f];
-        python += captures[i].live_bytes[OWNER_PYTHON];
-        native += captures[i].live_bytes[OWNER_NATIVE];
-        error += state->peak_error_bytes;
-        bytes += state->inherited_bytes;
-        blocks += state->inherited_blocks;
-        mapped += state->mapped_bytes;
-        heap += state->break_bytes;
+            sums.figures.of[f] += figures.of[f];
+        sums.python += captures[i].live_bytes[OWNER_PYTHON];
+        sums.native += captures[i].live_bytes[OWNER_NATIVE];
+        sums.peak_error += state->peak_error_bytes;
+        sums.inherited_bytes += state->inherited_bytes;
+        sums.inherited_blocks += state->inherited_blocks;
+        sums.mapped += state->mapped_bytes;
+        sums.heap += state->break_bytes;
+        sums.has_peak = sums.has_peak && capture_has_sites(&captures[i]);
     }
-    printf(", \"totals\": {\"live_bytes\": %" PRId64, totals.of[LIVE_BYTES]);
-    json_int("live_blocks", totals.of[LIVE_BLOCKS]);
-    json_int("peak_bytes", totals.of[PEAK_BYTES]);
-    if (count == 1)
+    return sums;
+}
+
+static void print_totals(const struct capture *captures, size_t count)
+{
+    struct sums sums = sum_captures(captures, count);
+    printf(", \"totals\": {\"live_bytes\": %" PRId64, sums.figures.of[LIVE_BYTES]);
+    json_int("live_blocks", sums.figures.of[LIVE_BLOCKS]);
+    if (sums.has_peak)
+        json_int("peak_bytes", sums.figures.of[PEAK_BYTES]);
+    else
+        fputs(", \"peak_bytes\": null", stdout);
+    if (sums.has_peak && count == 1)
         json_seconds("peak_time", captures->state.peak_time_ns);
     else
         fputs(", \"peak_time\": null", stdout);
-    json_int("peak_error_bytes", error);
-    json_int("total_bytes", totals.of[TOTAL_BYTES]);
-    json_int("total_blocks", totals.of[TOTAL_BLOCKS]);
-    json_int("temporary_blocks", totals.of[TEMPORARY_BLOCKS]);
-    json_int("python_live_bytes", python);
-    json_int("native_live_bytes", native);
-    json_int("inherited_bytes", bytes);
-    json_int("inherited_blocks", blocks);
-    json_int("mapped_bytes", mapped);
-    json_int("break_bytes", heap);
+    json_int("peak_error_bytes", sums.has_peak ? sums.peak_error : 0);
+    json_int("total_bytes", sums.figures.of[TOTAL_BYTES]);
+    json_int("total_blocks", sums.figures.of[TOTAL_BLOCKS]);
+    json_int("temporary_blocks", sums.figures.of[TEMPORARY_BLOCKS]);
+    json_int("python_live_bytes", sums.python);
+    json_int("native_live_bytes", sums.native);
+    json_int("inherited_bytes", sums.inherited_bytes);
+    json_int("inherited_blocks", sums.inherited_blocks);
+    json_int("mapped_bytes", sums.mapped);
+    json_int("break_bytes", sums.heap);
     putchar('}');
 }
 

@@ -151,9 +151,12 @@ static void print_totals(const struct capture *capture)
     const struct pmt_capture_state *state = &capture->state;
     struct figures totals = profile_totals(capture);
     char number[NUMBER_SIZE];
-    printf("peak     %s B (%.1f MiB) at %.3f s", number_signed(state->peak_bytes, number), mib(state->peak_bytes),
-           seconds(state->peak_time_ns));
-    if (state->peak_error_bytes)
+    if (capture_has_sites(capture))
+        printf("peak     %s B (%.1f MiB) at %.3f s", number_signed(state->peak_bytes, number), mib(state->peak_bytes),
+               seconds(state->peak_time_ns));
+    else
+        fputs("peak     not known", stdout);
+    if (capture_has_sites(capture) && state->peak_error_bytes)
         printf("; up to %s B more, between readings of threads", number_signed(state->peak_error_bytes, number));
     fputs("\ntotal    ", stdout);
     print_amount(totals.of[TOTAL_BYTES], totals.of[TOTAL_BLOCKS]);

@@ -257,20 +257,17 @@ def parse(data, path=""):
 def read(path):
     """Capture of a file; Bad if it is none, Unfinished if it has no state yet. One that is being written is read again
     when the writer was faster."""
-    for _ in range(100):
-        with open(path, "rb") as file:
+    with open(path, "rb") as file:
+        for _ in range(100):
             data = file.read()
-            try:
-                capture = parse(data, path)
-            except Bad as error:
-                capture = error
             file.seek(0)
-            again = file.read(HEADER_SIZE)
-        if again == data[:HEADER_SIZE]:
-            break
-    if isinstance(capture, Bad):
-        raise type(capture)("%s: %s" % (os.path.basename(path), capture))
-    return capture
+            if file.read(HEADER_SIZE) == data[:HEADER_SIZE]:
+                break
+            file.seek(0)
+    try:
+        return parse(data, path)
+    except Bad as error:
+        raise type(error)("%s: %s" % (os.path.basename(path), error)) from None
 
 
 def check_sums(capture):

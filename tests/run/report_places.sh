@@ -12,7 +12,7 @@ site live=5/1 total=5/1 peak=1 $lib/a.py:1:x $lib/b.py:2:y $lib/c.py:3:z $lib/d.
 site live=4/1 total=4/1 peak=1 <pmt>:5:label /srv/app/a.py:6:f
 site live=3/1 total=3/1 peak=1 $lib/lib-dynload/m.py:1:m
 site live=2/1 total=2/1 peak=1 /srv/app:1:m
-site live=1/1 total=1/1 peak=1 /home/u/.venv/lib64/python3/site-packages/site-packages/m.py:1:m
+site live=1/1 total=1/1 peak=1 /opt/u/.venv/lib64/python3/site-packages/site-packages/m.py:1:m
 RECORDS
 try pmt report --sort live --by stack places.pmt
 try pmt report --sort live --stacks places.pmt

@@ -1,5 +1,5 @@
-/* lib_foreign.c: threads that C makes and that run Python: through a function of ctypes, or by PyGILState_Ensure. Loaded
- * with ctypes.CDLL under any CPython. */
+/* lib_foreign.c: threads that C makes and that run Python: through a function of ctypes, or by PyGILState_Ensure.
+ * Loaded with ctypes.CDLL under any CPython. */
 #include <pthread.h>
 
 #define THREADS_MAX 100

@@ -94,6 +94,8 @@ static void every_tick_is_the_model(void **state)
         work(round < 60 ? 40 : 5000, round % 3 ? 30 : 3000);
         if (round % 7 == 3) /* down from a peak, so that sites that are not touched have another figure at it */
             release_all(2);
+        for (size_t block = 0; block < 100 && round % 7 == 5; block++) /* and up to another at a few others */
+            allocate(block, make_site((uint32_t)(6000 + block % 3)), (uint32_t)(60000 + round * 500));
         tick();
         assert_true(load_file(pmt_capture_file()));
         assert_true(file.state.sequence > (uint64_t)round); /* some came when they were due */

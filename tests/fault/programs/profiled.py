@@ -51,14 +51,10 @@ def in_thread(function):
     thread.join()
 
 
-# From 3.12 on, a profile function is told the return of the very call that sets it, if somebody monitors calls.
-MONITORS, SETTERS = sys.version_info >= (3, 12), (sys.setprofile, sys.settrace)
-
-
 def counter(counts):
     def note(frame, event, argument):
         # events of the standard library depend on who waited for whom
-        if frame.f_code.co_filename == __file__ and not (MONITORS and event == "c_return" and argument in SETTERS):
+        if frame.f_code.co_filename == __file__:
             counts[event, frame.f_code.co_name] += 1
         return note
     return note

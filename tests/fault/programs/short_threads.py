@@ -29,5 +29,5 @@ for number in range(0, count, AT_ONCE):
     for thread in threads:
         thread.join()
 with open(os.path.join(witness.DIRECTORY, "growth"), "w") as file:
-    file.write("%d %d\n" % tuple(now - then for now, then in zip(measure(), first)))
+    file.write("%d %d\n" % tuple(last - begin for last, begin in zip(measure(), first)))
 print(count, "threads")

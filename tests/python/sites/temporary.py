@@ -22,10 +22,10 @@ def one_between(n):
 def in_order(n):
     for _ in range(n):
         first = b"d" * size  # 0 of 1
-        second = b"e" * size  # 0 of 1
+        second = b"e" * size  # 1 of 1
         del second
-        b"f" * size  # 1 of 1
-        del first
+        third = b"f" * size  # 1 of 1
+        del third, first
 
 
 def replaced(n):
