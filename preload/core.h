@@ -436,7 +436,7 @@ void pmt_life_child(void);
 
 /* The event becomes the last one and holds its place: a PREV row may have to name it. Fields one by one: a struct
  * written so and then copied whole would stall the processor's store forwarding. */
-static inline void pmt_log_keep(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name)
+PMT_HOT void pmt_log_keep(enum pmt_what what, int thread, void *place, int64_t position, const char *c_name)
 {
     struct pmt_log_last *last = &pmt_log_last;
     void *old = last->event.place;
@@ -454,7 +454,7 @@ static inline void pmt_log_keep(enum pmt_what what, int thread, void *place, int
 /* place, position: the code object, and where in it; c_name: of the C function, for C_ events, else NULL. The caller
  * holds the GIL. False: the event is not logged yet, it is one for pmt_log_event(). True: it is of the thread of the
  * last one, and RSS is what it was. */
-static inline bool pmt_log_event_quick(enum pmt_what what, void *place, int64_t position, const char *c_name)
+PMT_HOT bool pmt_log_event_quick(enum pmt_what what, void *place, int64_t position, const char *c_name)
 {
     struct pmt_log_last *last = &pmt_log_last;
     if (PMT_UNLIKELY(!last->is_quick || !*pmt_life_alive || !pmt_gate_is_still(pmt_thread_number)))

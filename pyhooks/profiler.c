@@ -7,49 +7,80 @@
  * Both stand before the program's own functions: slots.c. */
 #include "pyhooks.h"
 
+#include <string.h>
+
 #include "poison.h"
 
-/* Indexed by CPython's PyTrace_ numbers; PyTrace_CALL is 0. */
-static const struct kind {
-    enum pmt_what what;
-    bool is_profiled, is_traced, is_c;
-} kinds[] = {
-    [PyTrace_CALL] = {PMT_CALL, true, false, false},        [PyTrace_EXCEPTION] = {PMT_EXCEPT, false, true, false},
-    [PyTrace_LINE] = {PMT_LINE, false, true, false},        [PyTrace_RETURN] = {PMT_RETURN, true, false, false},
-    [PyTrace_C_CALL] = {PMT_C_CALL, true, false, true},     [PyTrace_C_EXCEPTION] = {PMT_C_EXCEPT, true, false, true},
-    [PyTrace_C_RETURN] = {PMT_C_RETURN, true, false, true},
-};
-#define KINDS (sizeof kinds / sizeof *kinds)
-
 static bool with_lines;
+static struct pmt_frame_offsets at; /* in frames */
 
 /* Bare name of the C function `function`; in a subclass of the builtin type the layout is the same. */
-static const char *name_of_c_function(PyObject *function)
+static inline const char *name_of_c_function(PyObject *function)
 {
     PyTypeObject *type = Py_TYPE(function);
-    if (type != py.PyCFunction_Type && !py.PyType_IsSubtype(type, py.PyCFunction_Type))
+    if (PMT_UNLIKELY(type != py.PyCFunction_Type) && !py.PyType_IsSubtype(type, py.PyCFunction_Type))
         return "-";
     return ((PyCFunctionObject *)(void *)function)->m_ml->ml_name;
 }
 
-static PyObject *place_of(PyFrameObject *frame, int64_t *position)
+/* What is the same for every way of reading a frame. */
+PMT_HOT int tell(PyObject *chained, PyFrameObject *frame, int what, PyObject *argument, PyObject *code,
+                 int64_t position)
 {
-    return with_lines ? pmt_pyver_traced_place(frame, position) : pmt_pyver_place(frame, position);
+    static const enum pmt_what whats[] = {
+        [PyTrace_CALL] = PMT_CALL,         [PyTrace_RETURN] = PMT_RETURN,
+        [PyTrace_C_CALL] = PMT_C_CALL,     [PyTrace_C_EXCEPTION] = PMT_C_EXCEPT,
+        [PyTrace_C_RETURN] = PMT_C_RETURN,
+    };
+    const char *name = NULL;
+    if (what >= PyTrace_C_CALL) {
+        if (PMT_UNLIKELY(pmt_told_count) && !chained && what != PyTrace_C_CALL)
+            pmt_told_take(frame); /* the program's function is gone */
+        name = argument ? name_of_c_function(argument) : NULL;
+    }
+    pmt_events_log(whats[what], code, position, name);
+    return 0;
 }
 
-static int profile(PyObject *chained, PyFrameObject *frame, int what, PyObject *argument)
+static inline bool is_told(int what)
+{
+    return PMT_LIKELY(pmt_events_state == PMT_LOGGING) &&
+           (what == PyTrace_CALL || (what >= PyTrace_RETURN && what <= PyTrace_C_RETURN));
+}
+
+/* Up to 3.10. */
+static int profile_frame(PyObject *chained, PyFrameObject *frame, int what, PyObject *argument)
+{
+    PyObject *code;
+    int place;
+    if (!is_told(what))
+        return 0;
+    memcpy(&code, (const char *)frame + at.code, sizeof code);
+    memcpy(&place, (const char *)frame + at.place, sizeof place);
+    return tell(chained, frame, what, argument, code, place);
+}
+
+/* From 3.11 on. */
+static int profile_inner(PyObject *chained, PyFrameObject *frame, int what, PyObject *argument)
+{
+    const char *inner;
+    uintptr_t code, place;
+    if (!is_told(what))
+        return 0;
+    memcpy(&inner, (const char *)frame + at.inner, sizeof inner);
+    memcpy(&code, inner + at.code, sizeof code);
+    memcpy(&place, inner + at.place, sizeof place);
+    return tell(chained, frame, what, argument, (PyObject *)(code & ~(uintptr_t)7), (int64_t)place);
+}
+
+/* --events python and lines, and frames that are not known. */
+static int profile_else(PyObject *chained, PyFrameObject *frame, int what, PyObject *argument)
 {
     int64_t position;
-    if (pmt_events_state != PMT_LOGGING || (size_t)what >= KINDS || !kinds[what].is_profiled)
+    if (!is_told(what) || (what >= PyTrace_C_CALL && pmt_config.events == PMT_EVENTS_PYTHON))
         return 0;
-    if (kinds[what].is_c && pmt_config.events == PMT_EVENTS_PYTHON)
-        return 0;
-    if (PMT_UNLIKELY(pmt_told_count) && !chained && (what == PyTrace_C_RETURN || what == PyTrace_C_EXCEPTION))
-        pmt_told_take(frame); /* the program's function is gone */
-    PyObject *code = place_of(frame, &position);
-    pmt_events_log(kinds[what].what, code, position,
-                   kinds[what].is_c && argument ? name_of_c_function(argument) : NULL);
-    return 0;
+    PyObject *code = with_lines ? pmt_pyver_traced_place(frame, &position) : pmt_pyver_place(frame, &position);
+    return tell(chained, frame, what, argument, code, position);
 }
 
 static int trace(PyObject *unused, PyFrameObject *frame, int what, PyObject *argument)
@@ -57,10 +88,10 @@ static int trace(PyObject *unused, PyFrameObject *frame, int what, PyObject *arg
     int64_t position;
     (void)unused;
     (void)argument;
-    if (pmt_events_state != PMT_LOGGING || (size_t)what >= KINDS || !kinds[what].is_traced)
+    if (pmt_events_state != PMT_LOGGING || (what != PyTrace_LINE && what != PyTrace_EXCEPTION))
         return 0;
-    PyObject *code = place_of(frame, &position);
-    pmt_events_log(kinds[what].what, code, position, NULL);
+    PyObject *code = pmt_pyver_traced_place(frame, &position);
+    pmt_events_log(what == PyTrace_LINE ? PMT_LINE : PMT_EXCEPT, code, position, NULL);
     return 0;
 }
 
@@ -73,7 +104,8 @@ static bool prepare(void)
 static void begin(void)
 {
     PyThreadState *current = py.PyThreadState_Get();
-    pmt_slots_observe(current, PMT_SLOT_PROFILE, profile);
+    bool is_quick = pmt_pyver_frame_offsets(&at) && pmt_config.events == PMT_EVENTS_CALLS;
+    pmt_slots_observe(current, PMT_SLOT_PROFILE, !is_quick ? profile_else : at.inner ? profile_inner : profile_frame);
     if (with_lines)
         pmt_slots_observe(current, PMT_SLOT_TRACE, trace);
 }

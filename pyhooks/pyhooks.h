@@ -43,6 +43,12 @@ const char *pmt_pyapi_resolve(const struct pmt_elf *object, int minor);
 /* pyver.c */
 int pmt_pyver_minor(const char *version);
 PyObject *pmt_pyver_place(PyFrameObject *frame, int64_t *position);
+/* Of the code object (which may be a tagged pointer) and the place (an int) in a frame object; or, if there is an inner
+ * frame, of the pointer to that, and in it (the place a pointer). */
+struct pmt_frame_offsets {
+    int inner, code, place;
+};
+bool pmt_pyver_frame_offsets(struct pmt_frame_offsets *offsets);
 PyObject *pmt_pyver_traced_place(PyFrameObject *frame, int64_t *position);
 int pmt_pyver_line(const void *code, int64_t position);
 /* Positions that need no frame: an offset in bytes into the code's instructions, or a line. Others are less. */
@@ -132,7 +138,7 @@ void pmt_events_thread_created(void);
 void pmt_events_log_slow(enum pmt_what what, PyObject *code, int64_t position, const char *c_name);
 
 /* code: borrowed; position: as pmt_pyver_place() gives it; c_name: of the C function, for C_ events, else NULL. */
-static inline void pmt_events_log(enum pmt_what what, PyObject *code, int64_t position, const char *c_name)
+PMT_HOT void pmt_events_log(enum pmt_what what, PyObject *code, int64_t position, const char *c_name)
 {
     if (PMT_UNLIKELY(!pmt_log_event_quick(what, code, position, c_name)))
         pmt_events_log_slow(what, code, position, c_name);

@@ -116,6 +116,14 @@ PyObject *pmt_pyver_place(PyFrameObject *frame, int64_t *position)
     return read_pointer(frame, layout->code);
 }
 
+/* The same, to be read without a call. False: not known. */
+bool pmt_pyver_frame_offsets(struct pmt_frame_offsets *offsets)
+{
+    if (layout)
+        *offsets = (struct pmt_frame_offsets){layout->inner, layout->code, layout->place};
+    return layout != NULL;
+}
+
 /* On 3.11 the profile function tells a CALL at the first RESUME, a frame evaluator is called before the instructions
  * that precede it: their line is its line. (co_firsttraceable is before co_extra and the instructions: cpython/code.h)
  */
