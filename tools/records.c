@@ -11,7 +11,7 @@
 
 enum {
     DEPTH_LIMIT = 1026, /* --depth is at most 1024; the root and what it cut off */
-    NAME_LIMIT = 16384, /* what is longer is cut */
+    NAME_LIMIT = 32768, /* what is longer is cut, as the library does */
 };
 
 static int refuse(struct capture *capture, const char *what)
@@ -151,14 +151,13 @@ static void read_nodes(struct capture *capture)
     struct capture_stream *stream = &capture->streams[PMT_STREAM_NODES];
     const struct pmt_record_node *records = (const void *)stream->bytes;
     uint64_t given = record_count(capture, PMT_STREAM_NODES, sizeof *records);
-    size_t capacity = 0, bad = 0;
+    size_t capacity = 0, depth_capacity = 0, bad = 0;
     uint32_t count = given > INT32_MAX ? INT32_MAX : given < PMT_NODE_FIRST ? PMT_NODE_FIRST : (uint32_t)given;
     const struct pmt_record_node unknown = {.parent = PMT_NODE_ROOT, .function = PMT_NO_FUNCTION};
     capture->nodes = grow(NULL, &capacity, (size_t)count + 1, sizeof *capture->nodes);
     capture->node_count = count + 1;
-    uint16_t *depths = calloc((size_t)count + 1, sizeof *depths);
-    if (!depths)
-        complain("out of memory"), exit(EXIT_BAD);
+    uint16_t *depths = grow(NULL, &depth_capacity, (size_t)count + 1, sizeof *depths);
+    memset(depths, 0, ((size_t)count + 1) * sizeof *depths);
     for (uint32_t i = 0; i <= count; i++) {
         capture->nodes[i] = unknown;
         if (i < PMT_NODE_FIRST || i == count)

@@ -30,6 +30,8 @@ for site in whole["sites"]:
 /usr/bin/python3 - <<'PYTHON' | make_capture long.pmt
 print("process ended=exit")
 print("argv", *["x" * 90] * 5)
-print("site live=5/1 total=5/1 peak=5", "f" * 20000 + ".py:1:" + "n" * 20000)
+print("site live=5/1 total=5/1 peak=5", "f" * 40000 + ".py:1:" + "n" * 40000)
 PYTHON
-pmt report --sort live long.pmt | sed 's/x\{90\}/<90 x>/g;s/f\{16384\}/<16384 f>/;s/n\{16384\}/<16384 n>/'
+pmt report --sort live long.pmt | /usr/bin/python3 -c '
+import re, sys
+print(re.sub(r"([xfn])\1{9,}", lambda match: f"<{len(match[0])} {match[1]}>", sys.stdin.read()), end="")'
