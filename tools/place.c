@@ -51,15 +51,16 @@ static size_t library_prefix(struct text path)
     return at < path.size && path.at[at] == '/' ? at + 1 : 0;
 }
 
-static bool is_library(struct text path)
+/* Whose code it is: 0: the interpreter's own machinery, or pmt's; 1: a library's; 2: the program's. */
+static int rank_of(struct text path)
 {
     static const char *const inside[] = {"<frozen ", "<pmt>"};
     for (size_t i = 0; i < sizeof inside / sizeof *inside; i++) {
         size_t size = strlen(inside[i]);
         if (path.size >= size && memcmp(path.at, inside[i], size) == 0)
-            return true;
+            return 0;
     }
-    return library_prefix(path) > 0;
+    return library_prefix(path) > 0 ? 1 : 2;
 }
 
 static struct text shorten(struct text path, struct text cwd)
@@ -147,19 +148,20 @@ static void print_no_frame(uint32_t stack, uint32_t owner)
         fputs(owner == OWNER_PYTHON ? "(Python, outside any function)" : "(native, no Python frame)", stdout);
 }
 
-/* The first frames of the program's own code among the callers; in a stack of libraries alone, the nearest callers. Of
- * a recursion one. */
+/* The first of the callers that are of the program's own code; in a stack of libraries alone, of libraries. Of a
+ * recursion one. */
 static void print_own_callers(struct profile *profile, uint32_t stack)
 {
-    bool has_own = false;
+    int best = 0, shown = 0;
+    for (uint32_t at = stack; profile_frame(profile, at) != NO_FRAME; at = profile_parent(profile, at)) {
+        int rank = rank_of(file_of(profile, profile_frame(profile, at)));
+        best = rank > best ? rank : best;
+    }
     uint32_t last = profile_frame(profile, stack);
-    for (uint32_t at = stack; !has_own && profile_frame(profile, at) != NO_FRAME; at = profile_parent(profile, at))
-        has_own = !is_library(file_of(profile, profile_frame(profile, at)));
-    int shown = 0;
     stack = profile_parent(profile, stack);
     for (; shown < CALLERS_SHOWN && profile_frame(profile, stack) != NO_FRAME; stack = profile_parent(profile, stack)) {
         uint32_t frame = profile_frame(profile, stack);
-        if (frame == last || (has_own && is_library(file_of(profile, frame))))
+        if (frame == last || rank_of(file_of(profile, frame)) < best)
             continue;
         fputs(" < ", stdout);
         print_frame(profile, frame, line_of(profile, frame));
