@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ATTEMPTS = 3, CHANGES_STOOD = 100, PAUSE_US = 300, SLOTS = 2 };
+enum { ATTEMPTS = 3, CHANGES_STOOD = 200, PAUSE_US = 300, SLOTS = 2 };
 
 static int __attribute__((format(printf, 2, 3))) fail(struct capture *capture, const char *format, ...)
 {

@@ -75,7 +75,7 @@ class Writer(threading.Thread):
         os.pwrite(self.fd, capture.state_bytes(streams), make_capture.STATE_AT * (1 + slot))
 
     def run(self):
-        while not self.is_over and len(self.capture.sites) < 4000:
+        while not self.is_over and len(self.capture.sites) < 2000:
             start = time.monotonic()
             self.tick()
             time.sleep(max(TICK - (time.monotonic() - start), TICK / 4))
