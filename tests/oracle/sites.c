@@ -522,8 +522,6 @@ int posix_memalign(void **block, size_t alignment, size_t size)
     return fresh ? 0 : ENOMEM;
 }
 
-/* ---- start */
-
 __attribute__((constructor)) static void start(void)
 {
 #define F(name, type, parameters) *(void **)&py.name = dlsym(RTLD_DEFAULT, #name);
