@@ -125,7 +125,7 @@ def short_lived_code(python):
     count = 1000000 if IS_LONG or python.path.startswith("/usr/bin/") else 200000
     result, growth = codes(python, "loads", count)
     capture = capture_of(result)
-    check_names(capture, [count // 40 + 1] * 40, "<made>")
+    check_names(capture, [count // 40 + 2] * 40, "<made>")
     check(len(capture.functions) < 2000 and len(capture.sites) < 20000, "%d functions, %d sites" % (
         len(capture.functions), len(capture.sites)))
     _, plain = codes(python, "loads", count, pmt=False)
@@ -142,7 +142,7 @@ def code_of_many_files(python):
     state = capture.state
     check(state.lost_functions > 0 or state.lost_strings > 0 or len(capture.functions) > count, "nothing was lost, and %d "
           "functions are known" % len(capture.functions))
-    check_names(capture, [1] * 40, "<made>")
+    check_names(capture, [2] * 40, "<made>")
     seen = collections.Counter()
     for stack, figures in account_of(capture).stacks.items():
         file, line, function = stack[0]
