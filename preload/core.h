@@ -139,7 +139,7 @@ struct pmt_kept {
     int fd; /* -1: none, or not now */
     unsigned uses;
     bool is_lasting; /* stays open between uses: out of the application's reach, or with too few to do without */
-    bool is_modest;  /* set by the user: never stays open within the application's reach */
+    bool is_modest;  /* set by the user: does without where the application has few */
     dev_t device;
     ino_t inode;
 };
