@@ -263,7 +263,7 @@ static bool prepare(void)
 static void begin(void)
 {
     PyFrameObject *frame = py.PyEval_GetFrame();
-    if (!pmt_pystate_holds(py.PyThreadState_Get(), frame, tell_netted)) {
+    if (!pmt_pystate_holds(py.PyThreadState_Get(), frame)) {
         is_given_up = true;
         if (*slot == ours)
             *slot = before;

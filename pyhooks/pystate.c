@@ -83,12 +83,10 @@ Py_tracefunc pmt_pystate_profiler(PyThreadState *thread)
     return (Py_tracefunc)pmt_pystate_pointer(thread, layout->profiler);
 }
 
-static bool profiler_holds(PyThreadState *thread, Py_tracefunc probe)
+/* The program may have a function there already (sitecustomize): pyver.c has found out where, before it could. */
+static bool profiler_holds(PyThreadState *thread)
 {
-    py.PyEval_SetProfile(probe, NULL);
-    bool holds = pmt_pystate_profiler(thread) == probe;
-    py.PyEval_SetProfile(NULL, NULL);
-    return holds && !pmt_pystate_profiler(thread);
+    return (char *)pmt_pyver_slot(thread, PMT_SLOT_PROFILE) == (char *)thread + layout->profiler;
 }
 
 static bool depth_holds(const PyThreadState *thread)
@@ -115,13 +113,13 @@ static bool code_holds(const char *inner)
 }
 
 /* Whether the caller's thread state, and its frame, are laid out as the tables say. Called by a profile function, so
- * that `tracing` is known to be 1, in an ordinary frame; `probe` is any other profile function. */
-bool pmt_pystate_holds(PyThreadState *thread, PyFrameObject *frame, Py_tracefunc probe)
+ * that `tracing` is known to be 1, in an ordinary frame. */
+bool pmt_pystate_holds(PyThreadState *thread, PyFrameObject *frame)
 {
     int code;
     return pmt_pyver_frame_layout(&code, &pmt_pystate.place) && code == PMT_FRAME_CODE &&
            code_holds(pmt_pyver_inner_frame(frame)) && pmt_pystate_int(thread, layout->tracing) == 1 &&
-           depth_holds(thread) && profiler_holds(thread, probe);
+           depth_holds(thread) && profiler_holds(thread);
 }
 
 /* Whether Python will refuse to enter another frame (RecursionError), as its _Py_CheckRecursiveCall() decides. */

@@ -28,7 +28,7 @@ extern struct pmt_pystate pmt_pystate;
 enum pmt_frame_kind { PMT_FRAME_OLD, PMT_FRAME_MIDDLE, PMT_FRAME_NEW }; /* 3.6-3.8, 3.9-3.10, 3.11 */
 
 bool pmt_pystate_find(PyInterpreterState *interpreter, enum pmt_frame_kind *kind);
-bool pmt_pystate_holds(PyThreadState *thread, PyFrameObject *frame, Py_tracefunc probe);
+bool pmt_pystate_holds(PyThreadState *thread, PyFrameObject *frame);
 bool pmt_pystate_is_too_deep(PyThreadState *thread);
 Py_tracefunc pmt_pystate_profiler(PyThreadState *thread);
 void pmt_pystate_set_profiler(PyThreadState *thread, Py_tracefunc function);

@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import pmttest
-from logcheck import between, check_same, check_whole, event_of, read_oracle, stretches
+from logcheck import C_ROWS, between, check_same, check_whole, event_of, read_oracle, stretches
 from pmttest import PYTHONS, check, each, equal, main, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -40,7 +40,8 @@ def expected_rows(case):
     record = os.path.join(pmttest.scratch(), "record")
     result = run([case.python.path, *FLAGS, PROGRAM, ",".join(names), record, case.events], pmt=False, env=ENV, timeout=300)
     equal((result.status, result.err), (0, ""), "the oracle's end")
-    main_thread, *others = read_oracle(record)
+    main_thread, *others = [[event for event in thread if case.events != "python" or event.what not in C_ROWS]
+                            for thread in read_oracle(record)]
     return main_thread, others
 
 
@@ -89,7 +90,10 @@ def without_strays(line):
 
 def printed(text, case):
     """From 3.12 on a program that sets a profile function is told of the return of every C function that is under way, if
-    the code was instrumented before, for cProfile or for us."""
+    the code was instrumented before, for cProfile or for us. With a frame evaluator 3.11 keeps the arguments of a call on
+    the caller's stack as well: sys.getrefcount() says one more."""
+    if case.python.version[:2] == (3, 11) and case.events == "python":
+        text = re.sub(r", \[[\d, ]+\]\]", "]", text)
     if case.python.version < (3, 12):
         return text.splitlines()
     lines = re.sub(r"'c_return:setprofile:\d+'(, )?", "", text).splitlines()
@@ -111,12 +115,13 @@ def compare(case, env, expected_lines):
     compare_rows(check_whole(mine[0], threshold=0), case)
 
 
-@each([Case(python, events) for events in ("calls", "lines") for python in PYTHONS])
+@each([Case(python, events) for events in ("calls", "lines", "python") for python in PYTHONS])
 def same_as_without_pmt(case):
     compare(case, ENV, [])
 
 
-@each([Case(python, events) for events in ("calls", "lines") for python in PYTHONS if python.version >= (3, 12)])
+@each([Case(python, events) for events in ("calls", "lines", "python") for python in PYTHONS
+       if python.version >= (3, 12)])
 def same_when_tool_ids_are_taken(case):
     """Where the program has all tool ids of sys.monitoring, events come from a profile and a trace function."""
     compare(case, dict(ENV, NEIGHBOUR_TAKES_IDS="1"), [
