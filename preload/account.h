@@ -45,7 +45,8 @@ PMT_HOT void pmt_account_move_total(struct pmt_tally *mine, int64_t bytes, bool 
         return;
     }
     pmt_add_own(&mine->unfolded, bytes);
-    if (PMT_UNLIKELY(mine->unfolded > mine->most || mine->unfolded < mine->least))
+    if (PMT_UNLIKELY(mine->unfolded > __atomic_load_n(&mine->most, __ATOMIC_RELAXED) ||
+                     mine->unfolded < __atomic_load_n(&mine->least, __ATOMIC_RELAXED)))
         pmt_peak_fold(mine);
 }
 
