@@ -395,9 +395,6 @@ static void begin(char **environment)
             pmt_say(PMT_VERBOSE_PROBLEMS, "malloc is %s: its blocks are not counted",
                     first.path[0] ? first.path : "the program's own");
     }
-    if (is_first && pmt_config.events == PMT_EVENTS_LINES)
-        pmt_say(PMT_VERBOSE_DECISIONS,
-                "--events lines: this version logs no LINE and EXCEPT rows, but those of `calls`");
     pmt_python_start();
     pmt_capture_start(is_first);
 }

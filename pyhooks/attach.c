@@ -294,7 +294,7 @@ static int execute_posix(PyObject *module)
 
 /* A module of two-phase initialisation (PEP 489) is executed in every interpreter, though its init function is called
  * in the first one only: so one more function is executed with it. */
-static void add_execution(PyModuleDef *definition)
+void pmt_attach_execute_too(PyModuleDef *definition, int (*function)(PyObject *module))
 {
     size_t count = 0;
     while (definition->m_slots && definition->m_slots[count].slot)
@@ -304,7 +304,7 @@ static void add_execution(PyModuleDef *definition)
         return;
     if (count)
         memcpy(slots, definition->m_slots, count * sizeof *slots);
-    slots[count] = (PyModuleDef_Slot){Py_mod_exec, (void *)execute_posix};
+    slots[count] = (PyModuleDef_Slot){Py_mod_exec, (void *)function};
     definition->m_slots = slots;
 }
 
@@ -322,7 +322,7 @@ static PyObject *begin_interpreter(void)
         pmt_domains_wrap(true);
     if (Py_TYPE(module) == py.PyModuleDef_Type && !is_extended) {
         is_extended = true;
-        add_execution((PyModuleDef *)module);
+        pmt_attach_execute_too((PyModuleDef *)module, execute_posix);
     }
     see_interpreter();
     see_main_interpreter();

@@ -195,6 +195,7 @@ bool pmt_getitem_keep_general(const struct pmt_elf *python);
 
 /* attach.c */
 const struct pmt_elf *pmt_attach_object(void); /* the executable or library that holds CPython */
+void pmt_attach_execute_too(PyModuleDef *definition, int (*function)(PyObject *module));
 bool pmt_attach_wait(PyFrameObject *frame, int what);
 
 #pragma GCC visibility pop

@@ -358,7 +358,8 @@ static const struct thread_layout {
     int flag_size, on; /* of use_tracing; its value when there is a function */
 } thread_layouts[] = {
     {6, 6, 48, 40, 44, false, 4, 1},    {7, 9, 56, 44, 48, false, 4, 1},  {10, 10, 56, 44, 48, true, 4, 1},
-    {11, 11, 64, 44, 56, true, 1, 255}, {12, 12, 64, 44, 0, false, 0, 0}, {13, 13, 80, 60, 0, false, 0, 0},
+    {11, 11, 64, 44, 56, true, 1, 255}, {12, 12, 64, 44, 0, false, 0, 0}, {13, 14, 80, 60, 0, false, 0, 0},
+    {15, 15, 104, 64, 0, false, 0, 0},
 };
 static const struct thread_layout *thread_layout; /* NULL: this version's is not known, or did not hold */
 

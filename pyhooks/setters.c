@@ -2,6 +2,7 @@
  *
  *    sys.setprofile, sys.settrace         their methods' functions are ours      set_by_method -> give, original, take
  *    PyEval_SetProfile, PyEval_SetTrace   as extension modules refer to it       set_profile   -> give, original, take
+ *    _lsprof.Profiler, in CPython itself  the type's methods and destructor are ours
  *    the profile function itself          slots.c looks when it is over
  *
  * The method tables and the references are data, read at each call. An audit hook would notice the same and cost every
@@ -172,11 +173,102 @@ void pmt_setters_look(void)
     loads = now;
 }
 
+/* ---- cProfile's module, where it is a part of CPython (up to 3.11; then it uses sys.monitoring) */
+
+static PyObject *(*initialise_lsprof)(void);
+static PyCFunctionWithKeywords enable;
+static PyCFunction disable;
+static destructor destroy;
+
+static PyObject *enable_profiler(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    PyThreadState *current = py.PyThreadState_Get();
+    unsigned given = pmt_slots_give(current);
+    PyObject *result = enable(self, arguments, keywords);
+    pmt_slots_take(current, given);
+    return result;
+}
+
+static PyObject *disable_profiler(PyObject *self, PyObject *unused)
+{
+    PyThreadState *current = py.PyThreadState_Get();
+    unsigned given = pmt_slots_give(current);
+    PyObject *result = disable(self, unused);
+    pmt_slots_take(current, given);
+    return result;
+}
+
+/* One that is still enabled takes the profile function out, be it its own or not. */
+static void destroy_profiler(PyObject *self)
+{
+    PyThreadState *current = py.PyThreadState_Get();
+    unsigned given = pmt_slots_give(current);
+    destroy(self);
+    pmt_slots_take(current, given);
+}
+
+static PyMethodDef *find_method(PyTypeObject *type, const char *name, int flags)
+{
+    PyObject *object = py.PyObject_GetAttrString((PyObject *)type, name);
+    PyMethodDef *method = NULL;
+    if (object && Py_TYPE(object) == py.PyMethodDescr_Type)
+        method = ((PyMethodDescrObject *)(void *)object)->d_method;
+    if (object)
+        py.Py_DecRef(object); /* the type keeps it */
+    return method && method->ml_flags == flags ? method : NULL;
+}
+
+static int execute_lsprof(PyObject *module)
+{
+    PyTypeObject *type = (PyTypeObject *)(void *)py.PyObject_GetAttrString(module, "Profiler");
+    PyMethodDef *enabling = type ? find_method(type, "enable", METH_VARARGS | METH_KEYWORDS) : NULL;
+    PyMethodDef *disabling = type ? find_method(type, "disable", METH_NOARGS) : NULL;
+    if (enabling && disabling && type->tp_dealloc != destroy_profiler) {
+        destroy = type->tp_dealloc;
+        type->tp_dealloc = destroy_profiler;
+    }
+    if (enabling && disabling && disabling->ml_meth != disable_profiler) {
+        enable = (PyCFunctionWithKeywords)(void (*)(void))enabling->ml_meth;
+        enabling->ml_meth = (PyCFunction)(void (*)(void))enable_profiler;
+        disable = disabling->ml_meth;
+        disabling->ml_meth = disable_profiler;
+    }
+    if (type)
+        py.Py_DecRef((PyObject *)type);
+    py.PyErr_Clear();
+    return 0;
+}
+
+static PyObject *begin_lsprof(void)
+{
+    static bool is_extended;
+    PyObject *module = initialise_lsprof();
+    if (module && Py_TYPE(module) != py.PyModuleDef_Type)
+        execute_lsprof(module);
+    else if (module && !is_extended) {
+        is_extended = true;
+        pmt_attach_execute_too((PyModuleDef *)module, execute_lsprof);
+    }
+    return module;
+}
+
+static void take_lsprof(void)
+{
+    struct _inittab **table = pmt_elf_symbol(python, "PyImport_Inittab"), *entry = table ? *table : NULL;
+    while (entry && entry->name && strcmp(entry->name, "_lsprof") != 0)
+        entry++;
+    if (!entry || !entry->name || entry->initfunc == begin_lsprof || pmt_pyver_has_monitoring())
+        return;
+    initialise_lsprof = entry->initfunc;
+    entry->initfunc = begin_lsprof;
+}
+
 /* An interpreter starts. */
 void pmt_setters_start(const struct pmt_elf *object)
 {
     python = object;
     for (size_t i = 0; i < METHODS; i++)
         replace_method(i);
+    take_lsprof();
     redirect();
 }

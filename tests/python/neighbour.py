@@ -12,9 +12,12 @@ import cProfile
 import functools
 import gc
 import os
-import profile
 import sys
 import threading
+import warnings
+
+warnings.simplefilter("ignore", DeprecationWarning)  # 3.15 has one of `profile`
+import profile
 
 from neighbour_tools import *
 
@@ -529,7 +532,7 @@ def threads_with_small_stacks():
         leaf(1)
         setprofile(None)
 
-    for size in (32, 64, 256):
+    for size in (32, 64, 256) if sys.version_info < (3, 14) else (64, 256):
         threading.stack_size(size << 10)
         threaded(inner, lambda: leaf(2))
     later(lambda: only(seen.events))
