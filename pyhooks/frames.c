@@ -16,6 +16,8 @@ bool pmt_frames_start(void)
 /* Characters are read one by one: PyUnicode_AsUTF8 would allocate in the host and keep the result in its string. */
 static void put_attribute(struct pmt_text *text, const void *code, PyObject *attribute)
 {
+    if (!pmt_pyver_is_code(code))
+        return;
     PyObject *string = py.PyObject_GetAttr((PyObject *)(uintptr_t)code, attribute);
     if (!string) {
         py.PyErr_Clear();

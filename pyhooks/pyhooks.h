@@ -38,6 +38,7 @@ const char *pmt_pyapi_resolve(const struct pmt_elf *object, int minor);
 /* pyver.c */
 int pmt_pyver_minor(const char *version);
 PyObject *pmt_pyver_place(PyFrameObject *frame, int64_t *position);
+bool pmt_pyver_is_code(const void *place);
 int pmt_pyver_line(const void *code, int64_t position);
 /* Positions that need no frame: an offset in bytes into the code's instructions, or a line. Others are less. */
 #define PMT_POSITION_OFFSET ((int64_t)1 << 62)

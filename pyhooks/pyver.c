@@ -125,10 +125,18 @@ static int offset_of(const void *code, int64_t position)
     return (int)(version_minor == 10 && position > 0 ? position * 2 : position);
 }
 
+/* Events of monitoring that a C extension tells of may have anything in place of a code object. */
+bool pmt_pyver_is_code(const void *place)
+{
+    return Py_TYPE((const PyObject *)place) == py.PyCode_Type;
+}
+
 /* Line of a place, 0 if it has none. */
 int pmt_pyver_line(const void *code, int64_t position)
 {
     int line = (int)position;
+    if (!pmt_pyver_is_code(code))
+        return 0;
     if (position > 0 && position & PMT_POSITION_OFFSET)
         line = py.PyCode_Addr2Line((PyCodeObject *)(uintptr_t)code, (int)(position & ~PMT_POSITION_OFFSET));
     else if (layout && (position < 0 || !(position & PMT_POSITION_LINE)))
