@@ -51,14 +51,14 @@ static void choose_engine(size_t first)
         }
 }
 
-/* The engine can serve no longer: the next one that can takes over, in the middle of things. */
+/* The engine can serve no longer: the next one that can takes over, if need be in the middle of things. */
 void pmt_events_fall_back(void)
 {
     size_t at = 0;
     while (engines[at] != engine)
         at++;
     choose_engine(at + 1);
-    if (!engine)
+    if (!engine || pmt_events_state != PMT_LOGGING)
         return;
     engine->begin();
     if (engine->see_new_threads)

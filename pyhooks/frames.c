@@ -37,6 +37,8 @@ static void put_codepoints(struct pmt_text *text, const Py_UCS4 *codepoints, Py_
 static void put_attribute(struct pmt_text *text, const void *code, PyObject *attribute)
 {
     Py_UCS4 codepoints[BATCH];
+    if (!pmt_pyver_is_code(code))
+        return;
     PyObject *string = py.PyObject_GetAttr((PyObject *)(uintptr_t)code, attribute);
     if (!string) {
         py.PyErr_Clear();

@@ -50,6 +50,7 @@ struct pmt_frame_offsets {
 };
 bool pmt_pyver_frame_offsets(struct pmt_frame_offsets *offsets);
 PyObject *pmt_pyver_traced_place(PyFrameObject *frame, int64_t *position);
+bool pmt_pyver_is_code(const void *place);
 int pmt_pyver_line(const void *code, int64_t position);
 /* Positions that need no frame: an offset in bytes into the code's instructions, or a line. Others are less. */
 #define PMT_POSITION_OFFSET ((int64_t)1 << 62)

@@ -157,10 +157,18 @@ PyObject *pmt_pyver_traced_place(PyFrameObject *frame, int64_t *position)
     return code;
 }
 
+/* Events of monitoring that a C extension tells of may have anything in place of a code object. */
+bool pmt_pyver_is_code(const void *place)
+{
+    return Py_TYPE((const PyObject *)place) == py.PyCode_Type;
+}
+
 /* Line of a place, 0 if it has none. */
 int pmt_pyver_line(const void *code, int64_t position)
 {
     int line = (int)position;
+    if (!pmt_pyver_is_code(code))
+        return 0;
     if (position > 0 && position & PMT_POSITION_OFFSET)
         line = py.PyCode_Addr2Line((PyCodeObject *)(uintptr_t)code, (int)(position & ~PMT_POSITION_OFFSET));
     else if (layout && (position < 0 || !(position & PMT_POSITION_LINE)))
