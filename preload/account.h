@@ -136,9 +136,10 @@ PMT_HOT struct pmt_block pmt_account_gone(const void *block, enum pmt_gil gil, b
         return gone;
     }
     pmt_account_out(mine, &gone, is_held);
-    if (is_freed && mine->latest == block) {
+    if (mine->latest == block) { /* one that is resized is the latest no more: its address may become another's */
         mine->latest = NULL;
-        pmt_account_temporary(mine, &gone, is_held);
+        if (is_freed)
+            pmt_account_temporary(mine, &gone, is_held);
     }
     return gone;
 }

@@ -290,13 +290,20 @@ static void look_locked(void)
         __atomic_store_n(&due_ns, now_ns + LOOK_NS, __ATOMIC_RELAXED);
 }
 
+/* Such a stack may be too small for a tick, which takes 2 KiB. */
+static bool is_on_signal_stack(void)
+{
+    stack_t stack = {.ss_flags = 0};
+    return pmt_sys(SYS_sigaltstack, 0, (long)&stack, 0, 0, 0, 0) == 0 && stack.ss_flags & SS_ONSTACK;
+}
+
 /* Something may be due. A child of vfork shares this memory, and a file that is not its own. */
 static PMT_SLOW void look(void)
 {
     uint64_t signals;
     if (pmt_life_is_forked())
         pmt_life_child();
-    if (pmt_state != PMT_ON || pmt_sys_getpid() != pmt_pid)
+    if (pmt_state != PMT_ON || pmt_sys_getpid() != pmt_pid || is_on_signal_stack())
         return;
     pmt_sys_hold_signals(&signals);
     if (pmt_lock_try(&pmt_capture_lock)) {
@@ -375,10 +382,11 @@ void pmt_capture_exec(void)
         tick_now((struct reason){PMT_ENDED_EXEC, -1, false});
 }
 
-/* The root of the file system is about to change: the file is made, if it is going to be, and stays open. */
+/* The file is about to be out of reach: it is made, if it is going to be, and stays open. */
 void pmt_capture_pin(void)
 {
-    tick_now((struct reason){PMT_ENDED_RUNNING, -1, false});
+    if (!pmt_streams_is_open())
+        tick_now((struct reason){PMT_ENDED_RUNNING, -1, false});
     if (!pmt_lock_take(&pmt_capture_lock))
         return;
     if (pmt_streams_is_open() && !is_off)

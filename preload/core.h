@@ -139,7 +139,7 @@ struct pmt_kept {
     int fd; /* -1: none, or not now */
     unsigned uses;
     bool is_lasting; /* stays open between uses: out of the application's reach, or with too few to do without */
-    bool is_modest;  /* set by the user: never stays open within the application's reach */
+    bool is_modest;  /* set by the user: does without where the application has few */
     dev_t device;
     ino_t inode;
 };
@@ -230,6 +230,7 @@ void pmt_count_due(struct pmt_tally *mine);
 void pmt_count_start(void);
 void pmt_count_after_fork(void);
 void pmt_count_when_next_called(void (*work)(void));
+struct pmt_tally *pmt_count_mine(void);
 extern int pmt_count_most_threads; /* atomic: so many had a tally at a time */
 struct pmt_net pmt_count_sum(enum pmt_owner owner, enum pmt_flow flow);
 struct pmt_net pmt_count_total(enum pmt_owner owner);
@@ -265,7 +266,9 @@ extern uint64_t pmt_peak_epoch; /* counts new peaks */
 void pmt_peak_fold(struct pmt_tally *mine);
 void pmt_peak_stamp(void);
 struct pmt_peak pmt_peak_now(void);
-extern bool pmt_peak_has_python; /* set before anything is counted under a GIL */
+void pmt_peak_narrow(struct pmt_tally *tally);
+void pmt_peak_expect_python(void);
+void pmt_peak_expect_threads(void);
 
 /* ---- maps.c: bytes mapped by the program itself, exact under overlaps, partial unmaps and MAP_FIXED. */
 /* Whether the kernel could have a mapping there: else the call fails, and nothing may be entered for it. */

@@ -73,6 +73,14 @@ static struct pmt_tally *claim_tally(void)
     return NULL;
 }
 
+/* A second thread came, and not by pthread_create. */
+static PMT_SLOW void narrow_all(void)
+{
+    for (struct chunk *chunk = &first_chunk; chunk; chunk = __atomic_load_n(&chunk->next, __ATOMIC_ACQUIRE))
+        for (int i = 0; i < CHUNK_TALLIES; i++)
+            pmt_peak_narrow(&chunk->tallies[i]);
+}
+
 /* Thread-specific data destructor: others may still run after it, and allocate. */
 static void leave_tally(void *tally)
 {
@@ -96,8 +104,11 @@ static void claim_mine(void)
     pmt_tally_mine = claim_tally();
     if (pmt_tally_mine) {
         int now = __atomic_add_fetch(&threads, 1, __ATOMIC_RELAXED);
-        if (now > __atomic_load_n(&pmt_count_most_threads, __ATOMIC_RELAXED))
+        int most = __atomic_load_n(&pmt_count_most_threads, __ATOMIC_RELAXED);
+        if (now > most)
             __atomic_store_n(&pmt_count_most_threads, now, __ATOMIC_RELAXED);
+        if (now > most && most == 1)
+            narrow_all();
         pmt_tally_mine->latest = NULL;
     }
     if (pmt_tally_mine && has_thread_end)
@@ -139,6 +150,12 @@ void pmt_count_when_next_called(void (*work)(void))
     pmt_tally_mine = NULL;
 }
 
+/* The caller's tally, in place or set aside; NULL if it has none yet. */
+struct pmt_tally *pmt_count_mine(void)
+{
+    return pmt_tally_mine ? pmt_tally_mine : spare;
+}
+
 void pmt_count_start(void)
 {
     has_thread_end = pthread_key_create(&thread_end, leave_tally) == 0;
@@ -147,7 +164,7 @@ void pmt_count_start(void)
 /* The other threads are no more; their tallies keep what they counted and may be taken over. */
 void pmt_count_after_fork(void)
 {
-    struct pmt_tally *mine = pmt_tally_mine ? pmt_tally_mine : spare;
+    struct pmt_tally *mine = pmt_count_mine();
     pmt_tally_mine = mine;
     spare = NULL;
     threads = pmt_count_most_threads = mine != NULL;

@@ -7,24 +7,22 @@
  *
  * The rings are perf events (perf_event_open(2)): PERF_COUNT_SW_PAGE_FAULTS with a period of one event, and
  * PERF_COUNT_SW_TASK_CLOCK with a period of 1 ms, mapped read-only (overwrite mode: the kernel never stops). Nobody
- * reads the records. Up to CPUS_MAX processors there is a pair of rings for each, inherited by threads; beyond
- * that, one for each thread, opened at its first event. Ticks of the clock that fall into the kernel are not recorded,
- * which an ordinary user may not ask for: so now and then the time stamp counter is looked at as well. Where perf is
- * forbidden it is the only clock, and page faults show within a millisecond.
- * All state is protected by the GIL of the interpreter that is logged, but for pmt_gate_dirty. */
+ * reads the records. Up to eight processors there is a pair of rings for each, inherited by threads; beyond that, one
+ * for each thread, opened at its first event. Ticks of the clock that fall into the kernel are not recorded, which an
+ * ordinary user may not ask for: so now and then the time stamp counter is looked at as well. Where perf is forbidden
+ * it is the only clock, and page faults show within a millisecond. All state is protected by the GIL of the interpreter
+ * that is logged, but for pmt_gate_dirty. */
 #include "core.h"
 
-#include <linux/perf_event.h>
 #include <string.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
+#include "perf.h"
 #include "sys.h"
 
 #include "poison.h"
 
-#define CPUS_MAX 8
-#define CLOCK_NS 1000000
 #define LOOK_EVENTS_MAX 32 /* between two looks at the time stamp counter, where there are rings */
 
 int pmt_gate_dirty; /* atomic, relaxed: set by anyone */
@@ -34,7 +32,7 @@ struct pair {
 };
 
 /* For each processor, or (count 0) in the thread's own storage. */
-static struct pair pairs[CPUS_MAX];
+static struct pair pairs[PMT_PERF_PROCESSORS_MAX];
 static int pair_count;
 struct pmt_gate_still pmt_gate_still = {.thread = -1, .events = 1};
 static __thread struct pair thread_pair;
@@ -52,16 +50,9 @@ static const void *last_looker; /* a thread, as an address of its own */
 
 /* A perf event of the calling thread (cpu -1), or of all threads on a processor, with a ring of its own. NULL: not
  * allowed. Two events could share a ring, but not without keeping a descriptor open. */
-static const volatile struct perf_event_mmap_page *open_event(uint64_t what, uint64_t period, int cpu)
+static const volatile struct perf_event_mmap_page *open_event(uint64_t what, int cpu)
 {
-    struct perf_event_attr attributes;
-    memset(&attributes, 0, sizeof attributes);
-    attributes.size = sizeof attributes;
-    attributes.type = PERF_TYPE_SOFTWARE;
-    attributes.config = what;
-    attributes.sample_period = period;
-    attributes.exclude_kernel = 1; /* what an ordinary user may do at perf_event_paranoid 2 */
-    attributes.inherit = attributes.inherit_thread = cpu >= 0;
+    struct perf_event_attr attributes = pmt_perf_attributes(what, cpu);
     long fd = pmt_sys(SYS_perf_event_open, (long)&attributes, 0, cpu, -1, PERF_FLAG_FD_CLOEXEC, 0);
     if (fd < 0)
         return NULL;
@@ -86,8 +77,8 @@ static void close_pair(struct pair *pair)
 /* Both, or none. */
 static bool open_pair(struct pair *pair, int cpu)
 {
-    pair->faults = open_event(PERF_COUNT_SW_PAGE_FAULTS, 1, cpu);
-    pair->clock = pair->faults ? open_event(PERF_COUNT_SW_TASK_CLOCK, CLOCK_NS, cpu) : NULL;
+    pair->faults = open_event(PERF_COUNT_SW_PAGE_FAULTS, cpu);
+    pair->clock = pair->faults ? open_event(PERF_COUNT_SW_TASK_CLOCK, cpu) : NULL;
     if (!pair->clock)
         close_pair(pair);
     return pair->clock != NULL;
@@ -118,7 +109,7 @@ static int count_processors(void)
     char text[256];
     int last = 0;
     if (pmt_read_file("/sys/devices/system/cpu/possible", text, sizeof text) <= 0)
-        return CPUS_MAX + 1;
+        return PMT_PERF_PROCESSORS_MAX + 1;
     for (const char *at = text; *at; at++)
         last = *at >= '0' && *at <= '9' ? last * 10 + (*at - '0') : *at == '-' || *at == ',' ? 0 : last;
     return last + 1;
@@ -154,7 +145,7 @@ static void start_counter(void)
     do
         ns = pmt_sys_clock_ns(CLOCK_MONOTONIC) - start_ns;
     while (ns < 20000);
-    clock_ticks = (__rdtsc() - start) * CLOCK_NS / (uint64_t)ns;
+    clock_ticks = (__rdtsc() - start) * PMT_PERF_CLOCK_NS / (uint64_t)ns;
 }
 
 /* What a test asks for with PMT_TEST_GATE: some words of "verify", "forbidden", "threads", "clock". */
@@ -181,7 +172,8 @@ static bool open_processors(int count)
 {
     static const volatile unsigned long long nothing;
     struct pmt_gate_still *still = &pmt_gate_still;
-    _Static_assert(sizeof still->heads / sizeof *still->heads == 2 * CPUS_MAX, "the rings of CPUS_MAX processors");
+    _Static_assert(sizeof still->heads / sizeof *still->heads == 2 * PMT_PERF_PROCESSORS_MAX,
+                   "the rings of eight processors");
     while (pair_count < count) {
         struct pair *pair = &pairs[pair_count];
         if (!open_pair(pair, pair_count)) {
@@ -203,7 +195,7 @@ static PMT_SLOW void open_gate(void)
     struct status status = read_status();
     if (status.is_filtered || is_asked_for("forbidden"))
         mode = FORBIDDEN;
-    else if (processors <= CPUS_MAX && !is_asked_for("threads") && open_processors(processors))
+    else if (processors <= PMT_PERF_PROCESSORS_MAX && !is_asked_for("threads") && open_processors(processors))
         mode = PER_CPU;
     else {
         open_for_thread();
@@ -211,8 +203,7 @@ static PMT_SLOW void open_gate(void)
     }
     has_ring_clock = mode != FORBIDDEN && status.is_single_threaded && !is_asked_for("clock");
     start_counter();
-    static const char *const words[] = {"", "a pair of rings per processor", "a pair of rings per thread",
-                                        "no perf events: the clock and our own hooks only"};
+    static const char *const words[] = {"", PMT_PERF_PER_PROCESSOR, PMT_PERF_PER_THREAD, PMT_PERF_FORBIDDEN};
     pmt_say(PMT_VERBOSE_DECISIONS, "RSS gate: %s", words[mode]);
 }
 

@@ -52,10 +52,11 @@ int pmt_keep_up(int fd, bool *is_lasting)
     return high == -EINVAL ? -EMFILE : high;
 }
 
-static bool is_within_reach(int fd)
+/* Whether it is one of few that the application may have. */
+static bool is_scarce(int fd)
 {
     struct rlimit limit;
-    return pmt_sys_getrlimit(RLIMIT_NOFILE, &limit) != 0 || (rlim_t)fd < limit.rlim_cur;
+    return pmt_sys_getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < FEW && (rlim_t)fd < limit.rlim_cur;
 }
 
 /* Opens `path` (O_CLOEXEC is added, mode 0600 if created) and keeps it. 0 or -errno. */
@@ -78,7 +79,7 @@ int pmt_keep_open(struct pmt_kept *kept, const char *path, int flags)
         return error;
     }
     kept->fd = fd;
-    kept->is_lasting = is_lasting && (!kept->is_modest || !is_within_reach(fd));
+    kept->is_lasting = is_lasting && !(kept->is_modest && is_scarce(fd));
     kept->device = st.st_dev;
     kept->inode = st.st_ino;
     return 0;
@@ -101,7 +102,7 @@ void pmt_keep_pin(struct pmt_kept *kept)
  * caller opens it anew. */
 void pmt_keep_done(struct pmt_kept *kept)
 {
-    if (!kept->is_lasting && (kept->is_modest || kept->uses < USES_MIN)) {
+    if (!kept->is_lasting && (kept->uses < USES_MIN || (kept->is_modest && is_scarce(kept->fd)))) {
         kept->uses++;
         pmt_keep_close(kept);
     }

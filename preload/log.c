@@ -478,7 +478,7 @@ void pmt_log_finish(void)
     pmt_lock_drop(&pmt_log_lock);
 }
 
-/* The root of the file system is about to change: what is written to and read from stays open. */
+/* Our paths are about to be out of reach: what is written to and read from stays open. */
 void pmt_log_pin(void)
 {
     if (!pmt_lock_take(&pmt_log_lock))

@@ -83,7 +83,7 @@ int64_t pmt_logfile_size(void)
     return file.size;
 }
 
-/* The root of the file system is about to change. */
+/* The file is about to be out of reach. */
 void pmt_logfile_pin(void)
 {
     if (file.size > 0 && pmt_output_ensure(&file.output) == 0)

@@ -74,8 +74,10 @@ void pmt_notice_dlclose(void)
 void pmt_notice_pthread_create(void);
 void pmt_notice_pthread_create(void)
 {
-    if (pmt_real_resolve() && pmt_state == PMT_ON)
-        pmt_python_thread_created();
+    if (!pmt_real_resolve() || pmt_state != PMT_ON)
+        return;
+    pmt_peak_expect_threads();
+    pmt_python_thread_created();
 }
 
 /* CPython puts the thread's state there. */
@@ -133,14 +135,19 @@ NOTICE_BY(execl, pmt_life_exec)
 NOTICE_BY(execlp, pmt_life_exec)
 NOTICE_BY(execle, pmt_life_exec)
 
-static void notice_chroot(void)
+/* Our paths are about to mean something else, or to be forbidden: what is open stays open. */
+static void notice_reach(void)
 {
     if (pmt_state != PMT_ON || pmt_sys_getpid() != pmt_pid)
         return;
     pmt_capture_pin();
     pmt_log_pin();
 }
-NOTICE_BY(chroot, notice_chroot)
+NOTICE_BY(chroot, notice_reach)
+NOTICE_BY(setuid, notice_reach)
+NOTICE_BY(seteuid, notice_reach)
+NOTICE_BY(setreuid, notice_reach)
+NOTICE_BY(setresuid, notice_reach)
 
 /* ---- jumps: a call of ours that a signal handler leaves by one is never finished */
 NOTICE_BY(longjmp, pmt_life_abandon)

@@ -21,7 +21,7 @@ int64_t pmt_peak_highest; /* atomic; under the GIL stored, by others raised */
 uint64_t pmt_peak_epoch;
 
 static int64_t stamped_bytes, stamped_ns; /* atomic: the highest that was last looked at, and when */
-bool pmt_peak_has_python;
+static bool has_python;
 
 /* Raises the highest total to `total`. Not under the GIL: somebody there may store a lower one at the same moment, and
  * compares again at its next allocation. */
@@ -36,6 +36,18 @@ static void raise_highest(int64_t total)
         }
 }
 
+static bool is_alone(void)
+{
+    return __atomic_load_n(&pmt_count_most_threads, __ATOMIC_RELAXED) <= 1;
+}
+
+/* The tally's thread is not the only one any more. It may be looking at its limits at this moment. */
+void pmt_peak_narrow(struct pmt_tally *tally)
+{
+    __atomic_store_n(&tally->most, FOLD_BYTES, __ATOMIC_RELAXED);
+    __atomic_store_n(&tally->least, -FOLD_BYTES, __ATOMIC_RELAXED);
+}
+
 /* The thread's movement becomes part of the total. */
 void pmt_peak_fold(struct pmt_tally *mine)
 {
@@ -44,10 +56,36 @@ void pmt_peak_fold(struct pmt_tally *mine)
     int64_t others = __atomic_add_fetch(&pmt_peak_others, moved, __ATOMIC_RELAXED);
     int64_t total = others + __atomic_load_n(&pmt_peak_held, __ATOMIC_RELAXED);
     raise_highest(total);
-    bool is_alone = __atomic_load_n(&pmt_count_most_threads, __ATOMIC_RELAXED) <= 1;
-    int64_t missing = __atomic_load_n(&pmt_peak_highest, __ATOMIC_RELAXED) - total;
-    mine->most = !is_alone ? FOLD_BYTES : pmt_peak_has_python ? 0 : missing;
-    mine->least = !is_alone ? -FOLD_BYTES : pmt_peak_has_python ? 0 : INT64_MIN / 2;
+    if (is_alone()) {
+        int64_t missing = __atomic_load_n(&pmt_peak_highest, __ATOMIC_RELAXED) - total;
+        __atomic_store_n(&mine->most, has_python ? 0 : missing, __ATOMIC_RELAXED);
+        __atomic_store_n(&mine->least, has_python ? 0 : INT64_MIN / 2, __ATOMIC_RELAXED);
+    }
+    if (!is_alone())
+        pmt_peak_narrow(mine);
+}
+
+static void fold_mine(void)
+{
+    struct pmt_tally *mine = pmt_count_mine();
+    if (mine)
+        pmt_peak_fold(mine);
+}
+
+/* Before anything is counted under a GIL. What is added there is compared with the total at once, so all that this
+ * thread has not told of must be in it. */
+void pmt_peak_expect_python(void)
+{
+    has_python = true;
+    fold_mine();
+}
+
+/* The caller is about to start a thread, which cannot know what a thread alone has kept to itself. */
+void pmt_peak_expect_threads(void)
+{
+    int one = 1;
+    if (__atomic_compare_exchange_n(&pmt_count_most_threads, &one, 2, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        fold_mine();
 }
 
 /* Now and then: notes when the highest total was reached. */

@@ -102,7 +102,7 @@ static int64_t read_statm(void)
     return bytes;
 }
 
-/* The root of the file system is about to change. The caller holds pmt_log_lock. */
+/* The file is about to be out of reach. The caller holds pmt_log_lock. */
 void pmt_rss_pin(void)
 {
     if (pmt_keep_is_ours(&statm) || pmt_keep_open(&statm, statm_path, O_RDONLY) == 0)

@@ -207,7 +207,7 @@ void pmt_streams_forget(void)
     memset(file.counts, 0, sizeof file.counts);
 }
 
-/* The root of the file system is about to change. False: the file is out of reach already. */
+/* The file is about to be out of reach. False: it is already. */
 bool pmt_streams_pin(void)
 {
     if (pmt_output_ensure(&file.output) < 0)

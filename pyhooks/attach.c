@@ -38,6 +38,7 @@ static int finder_thread;           /* who found CPython: nobody else knows when
 enum stage { NONE, STARTING, IMPORTING_SITE, RUNNING, ENDED };
 static enum stage stage;
 static bool are_frames_known; /* of this interpreter */
+static void learn_frames(PyFrameObject *frame);
 
 const char *pmt_python_version(void)
 {
@@ -137,18 +138,6 @@ static void begin_running(void)
     if (pmt_heap == PMT_HEAP_EXACT && !pmt_domains_are_aligned())
         pmt_capture_problem("this Python's allocator aligns to 8 bytes: its small blocks are not all counted");
     pmt_module_ready();
-}
-
-/* At the first frame that is seen: how frames are read. */
-static void learn_frames(PyFrameObject *frame)
-{
-    PyObject *type, *value, *traceback;
-    py.PyErr_Fetch(&type, &value, &traceback);
-    pmt_pyver_check_layout(frame);
-    if (pmt_heap == PMT_HEAP_EXACT)
-        pmt_stack_start(py.PyThreadState_Get(), frame);
-    py.PyErr_Restore(type, value, traceback);
-    are_frames_known = true;
 }
 
 /* Called at events until it returns true: Python is ready, and this event is the first to be logged. */
@@ -269,6 +258,18 @@ static void see_interpreter(void)
         pmt_say(PMT_VERBOSE_PROBLEMS, "the builtins of pmt could not be added to an interpreter");
 }
 
+/* At the first frame that is seen: how frames are read. */
+static void learn_frames(PyFrameObject *frame)
+{
+    PyObject *type, *value, *traceback;
+    py.PyErr_Fetch(&type, &value, &traceback);
+    pmt_pyver_check_layout(frame);
+    if (pmt_heap == PMT_HEAP_EXACT)
+        pmt_stack_start(py.PyThreadState_Get(), frame);
+    py.PyErr_Restore(type, value, traceback);
+    are_frames_known = true;
+}
+
 /* The first interpreter starts, or another one after it ended. */
 static void see_main_interpreter(void)
 {
@@ -278,6 +279,8 @@ static void see_main_interpreter(void)
     stage = STARTING;
     are_frames_known = false;
     pmt_pyver_start(pmt_pyver_minor(version), current);
+    if (py.PyEval_GetFrame())
+        learn_frames(py.PyEval_GetFrame());
     pmt_events_start(&python);
     pmt_say(PMT_VERBOSE_DECISIONS, "CPython %s in %s", version, python.path[0] ? python.path : "the executable");
 }

@@ -180,7 +180,7 @@ static uint32_t function_of(const char *code, char *text)
 /* The node of a frame below its caller's. */
 static uint32_t node_of(uint32_t parent, const char *code, int64_t place, char *text)
 {
-    uint64_t value, hash = stack_finish(stack_mix(stack_start_of_hash() + ((uint64_t)parent << 8), code, place));
+    uint64_t value, hash = stack_finish(stack_mix(stack_start_of_hash() + ((uint64_t)parent << 8), code, place, 0));
     if (stack_recall(edges, EDGE_BITS, hash, &value))
         return (uint32_t)value;
     uint32_t function = function_of(code, text);
@@ -271,6 +271,7 @@ void pmt_stack_start(PyThreadState *thread, PyFrameObject *frame)
     pmt_stack_main_interpreter = pmt_pyver_interpreter();
     pmt_stack_has_own_gils = pmt_pyver_has_own_gils();
     if (found && pmt_stack_current_thread && do_offsets_hold(thread, frame)) {
+        pmt_peak_expect_python();
         pmt_python_has_stacks = true;
         pmt_domains_know_stacks(row);
     } else

@@ -15,6 +15,7 @@
 #define STACK_SITE_BITS 14
 #define STACK_MIX_PLACE 0x9e3779b97f4a7c15u
 #define STACK_MIX_FRAME 0xff51afd7ed558ccdu
+#define STACK_MIX_NUMBER 0xc4ceb9fe1a85ec53u
 
 /* What a hash stands for. Written without a lock: key is the hash ^ value, so that a torn entry does not match. */
 struct stack_remembered {
@@ -49,10 +50,13 @@ PMT_HOT int64_t stack_place(const char *frame, int place, int place_size)
     return index;
 }
 
-/* The multiplications of a frame wait for nothing; from frame to frame there is a rotation and an addition. */
-PMT_HOT uint64_t stack_mix(uint64_t hash, const void *code, int64_t place)
+/* The multiplications of a frame wait for nothing; from frame to frame there is a rotation and an addition. After 64
+ * frames the rotations have come round, and what equal frames added cancels out: so the number of a frame is in, too.
+ */
+PMT_HOT uint64_t stack_mix(uint64_t hash, const void *code, int64_t place, uint64_t number)
 {
-    return (hash << 5 | hash >> 59) + ((uint64_t)(uintptr_t)code + (uint64_t)place * STACK_MIX_PLACE) * STACK_MIX_FRAME;
+    uint64_t frame = (uint64_t)(uintptr_t)code + (uint64_t)place * STACK_MIX_PLACE + number * STACK_MIX_NUMBER;
+    return (hash << 5 | hash >> 59) + frame * STACK_MIX_FRAME;
 }
 
 /* So that the highest bits depend on all. */
@@ -84,7 +88,7 @@ struct stack_recalled {
         for (; frame && left > 0; frame = stack_pointer(frame, previous)) {                                            \
             if ((owner) >= 0 && (foreign) < 127 && frame[owner] >= (foreign))                                          \
                 continue;                                                                                              \
-            hash = stack_mix(hash, stack_pointer(frame, code), stack_place(frame, place, place_size));                 \
+            hash = stack_mix(hash, stack_pointer(frame, code), stack_place(frame, place, place_size), (uint64_t)left); \
             left--;                                                                                                    \
         }                                                                                                              \
         hash = stack_finish(hash + (frame != NULL));                                                                   \

@@ -5,7 +5,8 @@
  *
  * --json: version; library, a path or null; findings, a list of {topic, level, text}, where level is "ok", "note" (less
  * will be seen) or "problem"; interpreters, a list of {path, version, kind, served}; with a command also command:
- * {argv, path, chain, preload (will the library start in it), obstacles}.
+ * {argv, path, chain, preload (will the library start in it), obstacles, engines (python, calls, lines: where events
+ * come from; or null)}.
  */
 #include "tool.h"
 
@@ -39,6 +40,8 @@ struct examination {
     size_t interpreter_count;
     char **command; /* NULL if none was given */
     struct program program;
+    struct interpreter python; /* the one that the command is, if it is one */
+    const struct engines *engines;
 };
 
 static void __attribute__((format(printf, 4, 5)))
@@ -116,13 +119,14 @@ static void check_proc(struct examination *exam)
         find(exam, "rss", OK, "%s is readable", path);
 }
 
+/* What is said first is what the library says at -v. */
 static void check_perf(struct examination *exam)
 {
-    char start[32];
-    if (read_start("/proc/sys/kernel/perf_event_paranoid", start, sizeof start) == 0)
-        find(exam, "perf", OK, "perf_event_paranoid is %s (not used by this version)", start);
-    else
-        find(exam, "perf", OK, "no perf events in this kernel (not used by this version)");
+    struct perf_state state;
+    perf_examine(&state);
+    find(exam, "gate", state.is_allowed ? OK : NOTE, "%s (%s)", state.words, state.why);
+    if (!state.is_allowed)
+        find(exam, "gate", NOTE, "what moves RSS shows in the event log within 1 ms of CPU time, large blocks at once");
 }
 
 static void check_limits(struct examination *exam)
@@ -234,6 +238,21 @@ static void check_interpreters(struct examination *exam)
         find(exam, "python", NOTE, "no python3 on PATH, in ~/.pyenv/versions or in PMT_TEST_PYTHONS");
 }
 
+static void check_engines(struct examination *exam)
+{
+    const struct program *program = &exam->program;
+    interpreter_examine(program->path, &exam->python);
+    exam->engines = interpreter_engines(&exam->python);
+    find(exam, "command", OK, "it is Python%s%s (%s)", *exam->python.version ? " " : "", exam->python.version,
+         *program->elf.python_needed ? program->elf.python_needed : "linked in");
+    if (exam->engines)
+        find(exam, "command", OK, "--events python by %s, calls by %s, lines by %s", exam->engines->python,
+             exam->engines->calls, exam->engines->lines);
+    else
+        find(exam, "command", NOTE, "%s: Python events are for CPython 3.6 to 3.15, not free-threaded",
+             *exam->python.version ? "this version is not served" : "its version is not known by its name");
+}
+
 /* False if the command cannot be started at all; that has been said. */
 static bool check_command(struct examination *exam)
 {
@@ -248,8 +267,7 @@ static bool check_command(struct examination *exam)
     for (int i = 0; i < program->obstacle_count; i++)
         find(exam, "command", program->is_blind ? PROBLEM : NOTE, "%s", program->obstacles[i].text);
     if (*program->elf.python_needed || program->elf.exports_python)
-        find(exam, "command", OK, "it is Python (%s)",
-             *program->elf.python_needed ? program->elf.python_needed : "linked in");
+        check_engines(exam);
     if (!program->is_blind && *exam->library)
         find(exam, "command", OK, "its loader takes libpmt.so");
     return true;
@@ -301,6 +319,13 @@ static void print_json_command(const struct examination *exam)
     print_pair(", ", "chain", program->chain);
     printf(", \"preload\": %s, ", program->is_blind || !*exam->library ? "false" : "true");
     print_strings("obstacles", obstacles);
+    if (exam->engines) {
+        print_pair(", \"engines\": {", "python", exam->engines->python);
+        print_pair(", ", "calls", exam->engines->calls);
+        print_pair(", ", "lines", exam->engines->lines);
+        putchar('}');
+    } else
+        fputs(", \"engines\": null", stdout);
     putchar('}');
 }
 

@@ -129,7 +129,28 @@ static void print_own_options(void)
 {
     print_entry("--help, --help-all", "this page; every option, variable and default");
     print_entry("--version", "print the version");
-    print_entry("--print-env", "print the variables, ready for a Dockerfile, and run nothing");
+    print_entry("--print-env", "print the variables, ready for a Dockerfile");
+}
+
+/* What an option is for, on one line: its help up to where the details begin; the words that it takes, if it takes some.
+ */
+static const char *brief(const struct row *row)
+{
+    static char out[LINE_MAX_BYTES];
+    size_t length = 0, n = 0;
+    const char *help = row->help;
+    bool is_choice = is_kind(row, "CHOICE");
+    while (help[length] && !strchr(is_choice ? "`:," : ";:", help[length]) && strncmp(help + length, " (", 2) != 0)
+        length++;
+    for (size_t i = 0; i < length && n + 1 < sizeof out; i++)
+        if (help[i] != '`')
+            out[n++] = help[i];
+    if (is_choice && n > 0)
+        n += (size_t)snprintf(out + n, sizeof out - n, ": ");
+    for (const char *at = is_choice ? row->accepted : ""; *at && n + 3 < sizeof out; at++)
+        n += (size_t)snprintf(out + n, sizeof out - n, *at == '|' ? ", " : "%c", *at);
+    out[n] = '\0';
+    return out;
 }
 
 static void print_help(void)
@@ -140,7 +161,7 @@ static void print_help(void)
         char left[LINE_MAX_BYTES];
         join_flags(row, "", "", left, sizeof left);
         if (*left && row->is_built)
-            print_entry(left, plain(row->help));
+            print_entry(left, brief(row));
     }
     print_own_options();
     puts("Exit status: the command's; 125 bad option or no libpmt.so, 126 not executable,\n127 not found.");

@@ -15,13 +15,16 @@ struct interpreters {
     size_t count, capacity;
 };
 
-/* Copies "3.11" out of "python3.11", "libpython3.11.so.1.0"; false if no version stands there. */
+/* Copies "3.11" out of "python3.11", "libpython3.11.so.1.0", and "3.13t" of a free-threaded build; false if no version
+ * stands there. */
 static bool read_version(const char *name, char *version, size_t size)
 {
     const char *at = strstr(name, "python");
     size_t length = at ? strspn(at + 6, "0123456789.") : 0;
     while (length > 0 && at[6 + length - 1] == '.')
         length--;
+    if (length >= 3 && at[6 + length] == 't')
+        length++;
     if (length < 3 || length >= size)
         return false;
     memcpy(version, at + 6, length);
@@ -44,10 +47,12 @@ static bool read_folder(const char *path, char *version, size_t size)
 static bool is_served(const char *version)
 {
     int minor = 0;
-    return sscanf(version, "3.%d", &minor) == 1 && minor >= OLDEST_MINOR && minor <= NEWEST_MINOR;
+    return sscanf(version, "3.%d", &minor) == 1 && minor >= OLDEST_MINOR && minor <= NEWEST_MINOR &&
+           !strchr(version, 't');
 }
 
-static void examine(const char *path, struct interpreter *found)
+/* Fills in all but the path. */
+void interpreter_examine(const char *path, struct interpreter *found)
 {
     char real[PATH_MAX];
     struct elf_file elf;
@@ -84,7 +89,7 @@ static void add(struct interpreters *all, const char *path)
     struct interpreter *found = &all->list[all->count++];
     memset(found, 0, sizeof *found);
     snprintf(found->path, sizeof found->path, "%s", path);
-    examine(path, found);
+    interpreter_examine(path, found);
 }
 
 /* Each element of a list separated by colons, with `end` behind it, if there is such a program. */
@@ -98,6 +103,25 @@ static void add_each(struct interpreters *all, const char *list, const char *end
             add(all, path);
         list += length + (list[length] == ':');
     }
+}
+
+/* NULL: of no version that is served. */
+const struct engines *interpreter_engines(const struct interpreter *python)
+{
+    static const struct {
+        int first, last; /* minor versions */
+        struct engines engines;
+    } rows[] = {
+        {6, 11, {"a frame evaluator", "a profile function", "a profile function"}},
+        {12, NEWEST_MINOR, {"sys.monitoring", "sys.monitoring", "sys.monitoring"}},
+    };
+    int minor = 0;
+    if (!python->is_served || sscanf(python->version, "3.%d", &minor) != 1)
+        return NULL;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (minor >= rows[i].first && minor <= rows[i].last)
+            return &rows[i].engines;
+    return NULL;
 }
 
 /* A new list of interpreters; the caller frees it. */

@@ -2,7 +2,7 @@
  *
  *   main.c -> cmd_log.c    -> tally.c (a log added up), event_log.c (its rows), site_table.c (sums by place)
  *          -> cmd_doctor.c -> program.c (what a command will run), elf_file.c (its headers), python.c (interpreters),
- *                             option.c (PMT_* variables), library.c (libpmt.so)
+ *                             option.c (PMT_* variables), library.c (libpmt.so), perf.c (page fault rings)
  *   all    -> text.c (names and numbers for people and for JSON)
  *
  * Functions return 0 or -errno, or say otherwise. A tool may allocate, and ends when it cannot.
@@ -144,6 +144,14 @@ const char *option_value(const char *name);
 /* ---- library.c: libpmt.so as an install or a build tree has it */
 bool library_find(char *path, size_t size);
 
+/* ---- perf.c: how the library will notice that RSS has moved */
+struct perf_state {
+    const char *words; /* those of the library */
+    bool is_allowed;   /* perf events */
+    char why[256];     /* or what that means */
+};
+void perf_examine(struct perf_state *state);
+
 /* ---- program.c: what a command will run, and whether the preload takes in it. No program is run. */
 struct obstacle {
     char text[512];
@@ -167,6 +175,13 @@ struct interpreter {
     const char *kind; /* "static", "shared", "script", "no Python" */
     bool is_served;
 };
+void interpreter_examine(const char *path, struct interpreter *found);
 size_t interpreters_find(struct interpreter **list);
+
+/* Where events come from in a version of CPython, in the library's own words. */
+struct engines {
+    const char *python, *calls, *lines; /* with --events */
+};
+const struct engines *interpreter_engines(const struct interpreter *python);
 
 #endif

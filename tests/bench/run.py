@@ -51,7 +51,7 @@ CONFIGURATIONS = {
 }
 NATIVE = ["none", "nop", "off", "exact"]
 STARTS = NATIVE + ["python", "calls", "defaults"]
-EVENTS = [name for name in CONFIGURATIONS if name not in ("nop", "pymemtrace")]
+EVENTS = [name for name in CONFIGURATIONS if name not in ("nop", "calls, every event", "pymemtrace")]
 
 # measure -> (unit, how a round is compared with another configuration in the same round)
 MEASURES = {
@@ -130,15 +130,16 @@ def fib_events(n):
 
 
 def python_workloads(python, is_quick):
-    def script(name, amount, quick, targets=OVER_FLOOR):
-        return Workload("python " + name, "script", [python, work(name + ".py"), amount], EVENTS, targets, quick)
+    def script(name, amount, quick, targets=OVER_FLOOR, more=()):
+        return Workload("python " + name, "script", [python, work(name + ".py"), amount], EVENTS + list(more), targets,
+                        quick)
 
     status = "import re; print(re.search('VmRSS.*', open('/proc/self/status').read()).group())"
     fib = "15" if is_quick else "20"
     return [
         script("json_work", "40", "2", REAL),
         script("fib", "27", "15"),
-        script("mix", "60", "2"),
+        script("mix", "60", "2", more=["calls, every event"]),
         script("objects", "150000", "2000"),
         script("generators", "1000000", "5000"),
         script("strings", "150000", "2000"),

@@ -11,9 +11,8 @@ import subprocess
 import sys
 import time
 
-import faulttest
-from faulttest import (both, capture, captures_of, check_capture, check_file, mount_small, pmttest, private_mounts,
-                       python_argv, read_file, target, wait_gone)
+from faulttest import (both, capture, captures_of, check_capture, check_complete, check_file, mount_small, need_root,
+                       only_log, pmttest, private_mounts, python_argv, read_file, target, wait_gone)
 from pmttest import LIB, check, clean_env, each, equal, main, run, scratch, some_pythons, test
 
 PYTHONS = some_pythons()
@@ -229,6 +228,15 @@ def dup2_over_the_capture(python):
     result = both(python_argv(python, "dup2log.py"), ignore=["taken"])
     check(int(read_file(result.cwd, "taken")) > 0, "the program found no descriptor of pmt to take over")
     equal(only_capture(result).ended, "exit", "the end that the capture states")
+
+
+@each(PYTHONS)
+def privileges_given_up(python):
+    """The capture and the log go on, though they could not be opened again."""
+    need_root()
+    result = both(python_argv(python, "privileges.py"))
+    equal(only_capture(result).ended, "exit", "the end that the capture states")
+    check_complete(only_log(result))
 
 
 @each(PYTHONS)

@@ -24,7 +24,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { DOMAINS = 3, OBJECT = 2, LAYERS = 2 * DOMAINS, TEXT_MAX = 1 << 20 };
+enum { DOMAINS = 3, LAYERS = 4 * DOMAINS, TEXT_MAX = 1 << 20 };
 enum { BLOCKS = 1 << 23, STACKS = 1 << 19, STACK_SLOTS = 4 * STACKS };
 enum { NATIVE, NO_THREAD, FIRST_STACK }; /* stacks; NO_THREAD: of Python's allocators, called without the GIL */
 static const size_t TEXTS = (size_t)16 << 30;
@@ -67,7 +67,7 @@ static int is_at_peak; /* and stacks[].peak_bytes do not show it yet */
 static uint64_t serial;
 
 static struct allocator layers[LAYERS];
-static int layer_count, is_3_6;
+static int layer_count, is_watching;
 static size_t depth_limit = 64;
 #define OWN static __thread __attribute__((tls_model("initial-exec")))
 OWN int inside;           /* a call of an outer layer, or of our own into Python */
@@ -82,6 +82,8 @@ static size_t texts_used;
 
 typedef void object;
 #define FUNCTIONS(F)                                                                                                   \
+    F(Py_GetVersion, const char *, (void))                                                                             \
+    F(Py_IsInitialized, int, (void))                                                                                   \
     F(PyMem_GetAllocator, void, (int, struct allocator *))                                                             \
     F(PyMem_SetAllocator, void, (int, struct allocator *))                                                             \
     F(PyThreadState_GetUnchecked, object *, (void))                                                                    \
@@ -412,6 +414,38 @@ static void domain_free(void *context, void *block)
     inside--;
 }
 
+/* ---- being there. CPython 3.6 sets its allocators twice before it starts, above all wrappers: until it has started,
+ * every call of malloc looks whether we are still there, as pmt's do. Later versions put nothing but the raw one aside,
+ * and that for moments. */
+
+static void wrap(int domain)
+{
+    struct allocator *below = &layers[layer_count++];
+    if (layer_count > LAYERS)
+        abort();
+    py.PyMem_GetAllocator(domain, below);
+    py.PyMem_SetAllocator(domain,
+                          &(struct allocator){below, domain_malloc, domain_calloc, domain_realloc, domain_free});
+}
+
+/* Domain by domain: the raw one is below the others. */
+static void look(void)
+{
+    struct allocator top;
+    if (!is_watching)
+        return;
+    is_watching = 0;
+    int is_last = py.Py_IsInitialized();
+    for (int domain = DOMAINS; domain-- > 0;) {
+        py.PyMem_GetAllocator(domain, &top);
+        was_reached = 0;
+        top.free(top.context, top.malloc(top.context, 1));
+        if (!was_reached)
+            wrap(domain);
+    }
+    is_watching = !is_last;
+}
+
 /* ---- the malloc family of libc, whose own names need no looking up */
 
 void *__libc_malloc(size_t);
@@ -426,6 +460,7 @@ static void *note_native(void *block, size_t size)
         return block;
     int error = errno;
     make_tables();
+    look();
     last_serial = enter(block, size, NATIVE);
     errno = error;
     return block;
@@ -472,10 +507,7 @@ void *memalign(size_t alignment, size_t size)
     return note_native(__libc_memalign(alignment, size), size);
 }
 
-void *aligned_alloc(size_t alignment, size_t size)
-{
-    return memalign(alignment, size);
-}
+void *aligned_alloc(size_t, size_t) __attribute__((alias("memalign")));
 
 void *valloc(size_t size)
 {
@@ -490,27 +522,11 @@ int posix_memalign(void **block, size_t alignment, size_t size)
     return fresh ? 0 : ENOMEM;
 }
 
-/* ---- being there. CPython 3.6 sets its allocators when it starts, above all wrappers; soon after, it looks for its
- * variables. Later versions put nothing but the raw one aside, and that for moments. */
-
-static void wrap(void)
-{
-    for (int domain = 0; domain < DOMAINS; domain++) {
-        struct allocator *below = &layers[layer_count++];
-        py.PyMem_GetAllocator(domain, below);
-        py.PyMem_SetAllocator(domain,
-                              &(struct allocator){below, domain_malloc, domain_calloc, domain_realloc, domain_free});
-    }
-}
-
 __attribute__((constructor)) static void start(void)
 {
 #define F(name, type, parameters) *(void **)&py.name = dlsym(RTLD_DEFAULT, #name);
     FUNCTIONS(F)
 #undef F
-    const char *(*version)(void);
-    *(void **)&version = dlsym(RTLD_DEFAULT, "Py_GetVersion");
-    is_3_6 = version && strncmp(version(), "3.6.", 4) == 0;
     if (getenv("ORACLE_DEPTH"))
         depth_limit = (size_t)atoi(getenv("ORACLE_DEPTH"));
 }
@@ -524,23 +540,11 @@ int __libc_start_main(int (*main)(), int count, char **words, void (*a)(), void 
 {
     start_function *next;
     *(void **)&next = dlsym(RTLD_NEXT, "__libc_start_main");
-    if (py.PyMem_SetAllocator)
-        wrap();
+    for (int domain = 0; domain < DOMAINS && py.PyMem_SetAllocator; domain++)
+        wrap(domain);
     free(malloc(1));
+    is_watching = py.PyMem_SetAllocator && strncmp(py.Py_GetVersion(), "3.6.", 4) == 0;
     return next(main, count, words, a, b, c, stack);
-}
-
-char *getenv(const char *name)
-{
-    struct allocator top;
-    if (is_3_6 && layer_count == DOMAINS && strcmp(name, "PYTHONINSPECT") == 0) {
-        py.PyMem_GetAllocator(OBJECT, &top);
-        was_reached = 0;
-        top.free(top.context, top.malloc(top.context, 1));
-        if (!was_reached)
-            wrap();
-    }
-    return secure_getenv(name);
 }
 
 /* ---- what is told: a line of JSON for each stack, and a last one */

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What does not depend on the machine, of a run without trouble.
 . "$TEST_SRC/run/common"
-pmt doctor | sed 's/^\([a-z]* *\)\([a-z]*\) .*/\1\2/' | grep -v '^ \|^python\|^kernel'
+pmt doctor | sed 's/^\([a-z]* *\)\([a-z]*\) .*/\1\2/' | grep -v '^ \|^python\|^kernel\|^gate'
 pmt doctor --json | /usr/bin/python3 -c '
 import json, subprocess, sys
 report = json.load(sys.stdin)

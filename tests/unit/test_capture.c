@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,7 @@ static void configure(const char *snapshot)
 static int start_afresh(void **state)
 {
     (void)state;
-    configure("peak,exit");
+    configure("peak");
     pmt_output_has_directory = false;
     snprintf(pmt_directory, sizeof pmt_directory, "%s/%d/deep", scratch, ++directory_number);
     pmt_site_after_fork();
@@ -66,7 +67,7 @@ static int start_afresh(void **state)
 /* A tick, due or not. */
 static void tick(void)
 {
-    pmt_capture_pin();
+    pmt_capture_final_reading(); /* without --snapshot exit, nothing more */
 }
 
 static void check_model(void)
@@ -212,6 +213,7 @@ static void marks_are_written_and_bounded(void **state)
 static void a_process_ends_with_a_snapshot(void **state)
 {
     (void)state;
+    configure("peak,exit");
     work(1000, 1000);
     pmt_capture_final_reading();
     int64_t live = model_live;
@@ -250,7 +252,7 @@ static void a_failed_exec_goes_on(void **state)
 static void growth_takes_snapshots(void **state)
 {
     (void)state;
-    configure("+64K,exit,80%");
+    configure("+64K,80%");
     release_all(1);
     pmt_capture_after_fork(); /* with nothing inherited */
     for (size_t block = 0; block < 80 * 70; block++) {
@@ -320,6 +322,29 @@ static void ticks_come_when_they_are_due(void **state)
     }
     assert_int_equal(file.state.sequence, 2);
     check_model();
+}
+
+static void tick_in_handler(int number)
+{
+    (void)number;
+    pmt_capture_tick();
+}
+
+static void a_small_stack_takes_no_tick(void **state)
+{
+    static char stack[16384];
+    stack_t ours = {.ss_sp = stack, .ss_size = sizeof stack}, before;
+    struct sigaction on_stack = {.sa_handler = tick_in_handler, .sa_flags = SA_ONSTACK}, off = {.sa_handler = SIG_DFL};
+    (void)state;
+    sigaltstack(&ours, &before);
+    sigaction(SIGUSR1, &on_stack, NULL);
+    usleep(200000);
+    raise(SIGUSR1);
+    assert_null(pmt_capture_file());
+    pmt_capture_tick();
+    assert_non_null(pmt_capture_file());
+    sigaction(SIGUSR1, &off, NULL);
+    sigaltstack(&before, NULL);
 }
 
 /* ---- what may happen to a file */
@@ -505,6 +530,7 @@ int main(void)
         TEST(growth_takes_snapshots),
         TEST(a_child_of_fork_says_what_it_inherited),
         TEST(ticks_come_when_they_are_due),
+        TEST(a_small_stack_takes_no_tick),
         TEST(the_log_and_the_capture_share_a_stem),
         TEST(a_closed_descriptor_is_opened_again),
         TEST(a_file_of_others_is_not_written_to),

@@ -229,7 +229,7 @@ static void tables_are_those_of_the_model(void **state)
 static int prepare(void **state)
 {
     (void)state;
-    pmt_peak_has_python = true;
+    pmt_peak_expect_python();
     pmt_count(PMT_OWNER_NATIVE, PMT_ALLOCATED, 0, 0);
     for (size_t i = 0; i < STRINGS; i++) {
         strings[i].id = labels[i] = UNKNOWN;

@@ -56,6 +56,8 @@ def reload(count):
     return before
 
 
+for number in range(NAMES):
+    load(number)
 before = {"loads": loads, "files": files, "reload": reload}[sys.argv[1]](int(sys.argv[2]))
 for number in range(NAMES):
     load(number)

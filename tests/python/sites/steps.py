@@ -11,7 +11,8 @@ record = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 kept = [None] * 1000000
 chance = random.Random(1)
 for i in range(1000000):
-    kept[i] = b"x" * (5000 + i % 1000)  # the step
-    os.write(record, b"%d %.6f %d\n" % (i + 1, time.monotonic(), pmt.live().python))
+    os.write(record, b"%d %.6f %d\n" % (i, time.monotonic(), pmt.live().python))
     if i % 7 == 0:
         time.sleep(chance.random() / 100)
+    size = 5000 + i % 1000
+    kept[i] = b"x" * size  # the step
