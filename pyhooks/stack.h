@@ -50,13 +50,13 @@ PMT_HOT int64_t stack_place(const char *frame, int place, int place_size)
     return index;
 }
 
-/* The multiplications of a frame wait for nothing; from frame to frame there is a rotation and an addition. After 64
- * frames the rotations have come round, and what equal frames added cancels out: so the number of a frame is in, too.
- */
+/* The multiplications of a frame wait for nothing; from frame to frame there is a rotation and an addition, which keep
+ * differences as they are, but for a few bits. So a frame's value must be no linear thing: else a place a little
+ * further in one frame and back in the next, or the same frame 64 times, would cancel out. */
 PMT_HOT uint64_t stack_mix(uint64_t hash, const void *code, int64_t place, uint64_t number)
 {
     uint64_t frame = (uint64_t)(uintptr_t)code + (uint64_t)place * STACK_MIX_PLACE + number * STACK_MIX_NUMBER;
-    return (hash << 5 | hash >> 59) + frame * STACK_MIX_FRAME;
+    return (hash << 5 | hash >> 59) + (frame ^ frame >> 32) * STACK_MIX_FRAME;
 }
 
 /* So that the highest bits depend on all. */
