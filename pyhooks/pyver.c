@@ -160,7 +160,7 @@ PyObject *pmt_pyver_traced_place(PyFrameObject *frame, int64_t *position)
 /* Events of monitoring that a C extension tells of may have anything in place of a code object. */
 bool pmt_pyver_is_code(const void *place)
 {
-    return Py_TYPE((const PyObject *)place) == py.PyCode_Type;
+    return Py_TYPE((PyObject *)(uintptr_t)place) == py.PyCode_Type;
 }
 
 /* Line of a place, 0 if it has none. */

@@ -132,7 +132,8 @@ static void print_own_options(void)
     print_entry("--print-env", "print the variables, ready for a Dockerfile");
 }
 
-/* What an option is for, on one line: its help up to where the details begin; the words that it takes, if it takes some.
+/* What an option is for, on one line: its help up to where the details begin; the words that it takes, if it takes
+ * some.
  */
 static const char *brief(const struct row *row)
 {
