@@ -260,7 +260,7 @@ bool pmt_pyver_is_finished(const struct pmt_pyver_stack *stack, const char *fram
 {
     if (stack->traceable < 0 || frame[stack->owner] == OWNED_BY_GENERATOR)
         return true;
-    const char *code = read_pointer(frame, stack->code), *place = read_pointer(frame, stack->place);
+    const char *code = (const char *)read_code(frame, stack->code), *place = read_pointer(frame, stack->place);
     int units;
     memcpy(&units, code + stack->traceable, sizeof units);
     return place >= code + first_instruction + 2 * (int64_t)units;

@@ -118,6 +118,12 @@ static struct gathered *gathering(void)
     return mine ? mine->stack : NULL;
 }
 
+/* Without the tag that the reference may have from 3.14 on. */
+static const char *code_of(const char *frame)
+{
+    return (const char *)((uintptr_t)stack_pointer(frame, at.code) & ~(uintptr_t)7);
+}
+
 /* The frames that were hashed, less those that Python does not show; innermost first. */
 static void gather(const char *thread, struct gathered *stack)
 {
@@ -130,7 +136,7 @@ static void gather(const char *thread, struct gathered *stack)
         left--;
         if (!pmt_pyver_is_finished(&at, frame))
             continue;
-        stack->frames[stack->count].code = stack_pointer(frame, at.code);
+        stack->frames[stack->count].code = code_of(frame);
         stack->frames[stack->count++].place = place_of(frame);
     }
     while (frame && is_foreign(frame))
@@ -252,7 +258,7 @@ static bool do_offsets_hold(PyThreadState *thread, PyFrameObject *frame)
     bool holds = line && py.PyLong_AsLong(line) == first_line;
     if (line)
         py.Py_DecRef(line);
-    return holds && top && stack_pointer(top, at.code) == (const char *)code && place_of(top) == place &&
+    return holds && top && code_of(top) == (const char *)code && place_of(top) == place &&
            is_at((const char *)code, at.file, code, "co_filename") &&
            is_at((const char *)code, at.name, code, "co_name");
 }
