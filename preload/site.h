@@ -36,7 +36,7 @@ struct pmt_site {
     uint32_t label_owner; /* label ID << 1 | owner */
 };
 
-#define PMT_SITES_MAX (1u << 18)
+#define PMT_SITES_MAX (1u << 19)
 #define PMT_NODES_MAX (1u << 20)
 #define PMT_FUNCTIONS_MAX (1u << 17)
 #define PMT_LABELS_MAX (1u << 16)
