@@ -270,6 +270,14 @@ def read(path):
         raise type(error)("%s: %s" % (os.path.basename(path), error)) from None
 
 
+def check_states(path):
+    """Checks no more than the header and the states."""
+    with open(path, "rb") as file:
+        data = file.read(HEADER_SIZE)
+    parse_header(data)
+    parse_states(data)
+
+
 def check_sums(capture):
     """All sites together are the totals; their peaks the peak, within the error that is stated; a snapshot's sites are
     its totals. Nothing holds for a capture without sites."""
